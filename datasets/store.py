@@ -1,0 +1,115 @@
+"""Content key -> finished artifact: written aside, synced, renamed. What is in the store is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets.records import Artifact, to_plain
+
+MANIFEST = "artifact.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder of artifacts, one folder each, named by what they were made from."""
+
+    root: str
+
+    def path(self, stage: str, key: str) -> Path:
+        """Where the artifact of this key lies or will lie."""
+        return Path(self.root) / stage / key[:2] / key
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """The finished artifact of this key, or None. One with a file missing or of another size counts as none."""
+        path = self.path(stage, key)
+        try:
+            manifest = json.loads((path / MANIFEST).read_bytes())
+            if any((path / name).stat().st_size != size for name, size in manifest["files"].items()):
+                return None
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, KeyError):
+            return None
+        return Artifact(key=key, path=str(path))
+
+    def make(
+        self, stage: str, key: str, write: Callable[[Path], None], *, about: Mapping[str, Any] | None = None
+    ) -> tuple[Artifact, bool]:
+        """The artifact of this key, and whether it was already there; `write` fills a new folder when it was not.
+
+        kill -9 at any moment leaves either nothing or the whole artifact (and a folder under .tmp that `sweep` removes).
+        """
+        found = self.find(stage, key)
+        if found:
+            return found, True
+        final = self.path(stage, key)
+        aside = Path(self.root) / ".tmp" / f"{key}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        aside.mkdir(parents=True)
+        try:
+            write(aside)
+            files = {str(p.relative_to(aside)): p.stat().st_size for p in sorted(aside.rglob("*")) if p.is_file()}
+            manifest = {"stage": stage, "key": key, "files": files, "about": to_plain(dict(about or {}))}
+            (aside / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
+            for name in [*files, MANIFEST]:
+                sync(aside / name)
+            sync(aside)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                # Either another worker finished first, or a damaged artifact stands in the way: `find` tells which.
+                finished = self.find(stage, key)
+                if finished:
+                    return finished, False
+                os.rename(final, aside.with_suffix(".damaged"))
+                shutil.rmtree(aside.with_suffix(".damaged"), ignore_errors=True)
+            try:
+                os.rename(aside, final)
+            except OSError:
+                finished = self.find(stage, key)
+                if finished is None:
+                    raise
+                return finished, False
+            sync(final.parent)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return Artifact(key=key, path=str(final)), False
+
+
+def content_key(stage: str, version: int, config: Any, inputs: Sequence[str], weights: Mapping[str, str]) -> str:
+    """32 hex digits over all that an artifact is made from.
+
+    >>> content_key("probe", 1, {"a": 1}, ["x"], {}) == content_key("probe", 2, {"a": 1}, ["x"], {})
+    False
+    """
+    text = json.dumps(
+        [stage, version, to_plain(config), list(inputs), dict(weights)], sort_keys=True, ensure_ascii=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def sync(path: Path) -> None:
+    """fsync a file or folder, so that a rename after it cannot come to disk before it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: str | Path, data: bytes) -> None:
+    """Put bytes at a path so that a reader sees the old file or the new one, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    try:
+        aside.write_bytes(data)
+        sync(aside)
+        os.replace(aside, path)
+        sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""One stage a file: VERSION, Config, one Prefect task."""

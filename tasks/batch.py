@@ -1,0 +1,133 @@
+"""Batch -> Batch: a stage over a batch of clips. The one place that catches: a fault of an item becomes a reject with its reason."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from datasets.records import Artifact
+from datasets.store import Store, content_key
+from tasks.backends import weights
+
+log = logging.getLogger("duetflow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env:
+    """Where and on what a run runs. Nothing here may change what an artifact holds."""
+
+    store: Store
+    weights: str | None = None  # --weights DIR
+    device: str = "cpu"  # cpu, cuda, cuda:1, ...
+    threads: int = 1  # compute threads a worker
+    download: bool = True  # whether missing weights may be fetched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One source, clip or scene on its way through the stages."""
+
+    key: str  # the sample key of a clip; the source's path before there are clips
+    source: str  # as given, relative to its root
+    path: str  # where the file is now; never part of a content key
+    part: str = ""  # what tells items of one source apart: a start frame, or a scene's JSON; part of every key
+    frames: int = 0  # for balancing batches; 0 while unknown
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)  # stage -> what it made
+
+    def folder(self, stage: str) -> Path:
+        """The artifact folder that a stage made for this item."""
+        return Path(self.artifacts[stage].path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """An item that goes no further, and why."""
+
+    source: str
+    clip: str
+    stage: str
+    reason: str  # one line, for people: what, wanted, got
+    fault: bool  # true when it failed (an error); false when a rule turned it away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a stage spent on a batch."""
+
+    stage: str
+    ran: int
+    reused: int
+    seconds: float
+    frames: int = 0  # frames of the items that ran
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Items that go on, those that do not, and what it cost so far."""
+
+    items: tuple[Item, ...]
+    rejects: tuple[Reject, ...] = ()
+    costs: tuple[Cost, ...] = ()
+
+
+class Refused(ValueError):
+    """Raised by a stage for an item that a rule turns away, such as a video without frames: a reject, not a fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What one stage is: enough to name its artifact before making it, and to make it."""
+
+    name: str
+    version: int
+    inputs: tuple[str, ...]  # stages whose artifacts it reads
+    compute: Callable[[Item, Any, Env, Path], None]  # open, call, save into the folder
+    weights: Callable[[Any], Sequence[str]] = lambda config: ()  # names in the weights table that this config uses
+
+    def key(self, item: Item, config: Any, env: Env, extra: Sequence[str] = ()) -> str:
+        """The content key of this stage's artifact for an item; `extra` names further inputs."""
+        inputs = [f"{name}={item.artifacts[name].key}" for name in self.inputs]
+        digests = {name: weights.digest(name, env.weights) for name in self.weights(config)}
+        return content_key(self.name, self.version, config, [*inputs, *extra, item.part], digests)
+
+    def make(self, item: Item, config: Any, env: Env, extra: Sequence[str] = ()) -> tuple[Item, bool]:
+        """The item with this stage's artifact added, and whether that was already in the store."""
+        key = self.key(item, config, env, extra)
+        about = {"item": item.key, "config": config, "version": self.version}
+        artifact, reused = env.store.make(
+            self.name, key, lambda out: self.compute(item, config, env, out), about=about
+        )
+        return replace(item, artifacts={**item.artifacts, self.name: artifact}), reused
+
+    def run(self, batch: Batch, config: Any, env: Env) -> Batch:
+        """Every item of the batch through this stage; a fault or refusal of one becomes its reject."""
+        started, ran, reused_count, frames = time.monotonic(), 0, 0, 0
+        items, rejects = [], list(batch.rejects)
+        for item in batch.items:
+            try:
+                made, reused = self.make(item, config, env)
+            except Refused as refusal:
+                rejects.append(self.reject(item, str(refusal), fault=False))
+                ran += 1
+            except Exception as error:
+                log.debug("%s: %s\n%s", self.name, item.key, traceback.format_exc())
+                rejects.append(self.reject(item, f"{type(error).__name__}: {error}", fault=True))
+                ran += 1
+            else:
+                items.append(made)
+                ran, reused_count = ran + (not reused), reused_count + reused
+                frames += 0 if reused else made.frames
+        cost = Cost(
+            stage=self.name, ran=ran, reused=reused_count, seconds=time.monotonic() - started, frames=frames
+        )
+        return Batch(items=tuple(items), rejects=tuple(rejects), costs=(*batch.costs, cost))
+
+    def reject(self, item: Item, reason: str, *, fault: bool) -> Reject:
+        """The reject of an item at this stage."""
+        clip = "" if item.key == item.source else item.key
+        return Reject(source=item.source, clip=clip, stage=self.name, reason=" ".join(reason.split()), fault=fault)
