@@ -71,9 +71,7 @@ def _wholebody() -> Skeleton:
         .019, .022, .031,
     ]  # fmt: skip
     sigma += one_hand + one_hand
-    return Skeleton(
-        name="coco133", joints=tuple(names), limbs=tuple(limbs), mirror=tuple(mirror), sigma=tuple(sigma)
-    )
+    return Skeleton(name="coco133", joints=tuple(names), limbs=tuple(limbs), mirror=tuple(mirror), sigma=tuple(sigma))
 
 
 COCO17 = Skeleton(

@@ -99,9 +99,7 @@ class Stage:
         """The item with this stage's artifact added, and whether that was already in the store."""
         key = self.key(item, config, env, extra)
         about = {"item": item.key, "config": config, "version": self.version}
-        artifact, reused = env.store.make(
-            self.name, key, lambda out: self.compute(item, config, env, out), about=about
-        )
+        artifact, reused = env.store.make(self.name, key, lambda out: self.compute(item, config, env, out), about=about)
         return replace(item, artifacts={**item.artifacts, self.name: artifact}), reused
 
     def run(self, batch: Batch, config: Any, env: Env) -> Batch:
@@ -122,9 +120,7 @@ class Stage:
                 items.append(made)
                 ran, reused_count = ran + (not reused), reused_count + reused
                 frames += 0 if reused else made.frames
-        cost = Cost(
-            stage=self.name, ran=ran, reused=reused_count, seconds=time.monotonic() - started, frames=frames
-        )
+        cost = Cost(stage=self.name, ran=ran, reused=reused_count, seconds=time.monotonic() - started, frames=frames)
         return Batch(items=tuple(items), rejects=tuple(rejects), costs=(*batch.costs, cost))
 
     def reject(self, item: Item, reason: str, *, fault: bool) -> Reject:
