@@ -5,9 +5,6 @@ cd "$(dirname "$0")/.."
 
 venv=.venv
 lock=requirements.lock
-# libGL, glib: OpenCV. libegl1, libgl1-mesa-dri: rendering without a screen. chromium, fonts: the report's own tests.
-needed=(libgl1 libglib2.0-0 libegl1 libgl1-mesa-dri)
-wanted=(chromium fonts-dejavu-core)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 has_library() { ldconfig -p 2>/dev/null | grep -q "$1" || /sbin/ldconfig -p 2>/dev/null | grep -q "$1"; }
@@ -20,15 +17,17 @@ if not (3, 11) <= sys.version_info[:2] < (3, 14):
     sys.exit(f"setup: want Python 3.11, 3.12 or 3.13, got {sys.version.split()[0]}; name another by PYTHON=/path make setup")
 P
 
+# libGL, glib: OpenCV. libegl1, libgl1-mesa-dri: rendering without a screen.
 missing=()
 has_library libGL.so.1 || missing+=(libgl1)
 has_library libglib-2.0.so.0 || missing+=(libglib2.0-0)
 has_library libEGL.so.1 || missing+=(libegl1)
-ls /usr/lib/*/dri/swrast_dri.so /usr/lib/*/libgallium*.so /usr/lib64/dri/swrast_dri.so >/dev/null 2>&1 \
-    || has_library libEGL_nvidia || missing+=(libgl1-mesa-dri)
+compgen -G '/usr/lib*/*/dri/swrast_dri.so' >/dev/null || compgen -G '/usr/lib*/dri/swrast_dri.so' >/dev/null \
+    || compgen -G '/usr/lib*/*/libgallium*.so*' >/dev/null || has_library libEGL_nvidia || missing+=(libgl1-mesa-dri)
 "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+# The tests open the report in a real browser.
 optional=()
-command -v chromium >/dev/null || command -v google-chrome >/dev/null || optional=("${wanted[@]}")
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || optional=(chromium fonts-dejavu-core)
 
 if ((${#missing[@]} + ${#optional[@]})); then
     packages=("${missing[@]}" "${optional[@]}")
@@ -66,8 +65,7 @@ $venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes 
 awk '/^[^ ]/ { keep = !/^sam2==/ } keep' "$lock" > "$bootstrap/most.txt"
 awk '/^[^ ]/ { keep = /^sam2==/ } keep' "$lock" > "$bootstrap/sam2.txt"
 say "installing $(grep -c '^[a-z]' "$lock") packages from $lock (several GB the first time)"
-export SAM2_BUILD_CUDA=0 UV_LINK_MODE=${UV_LINK_MODE:-}
-[ -n "$UV_LINK_MODE" ] || unset UV_LINK_MODE
+export SAM2_BUILD_CUDA=0
 $venv/bin/uv pip sync -q --python $venv/bin/python --require-hashes "$bootstrap/most.txt"
 $venv/bin/uv pip install -q --python $venv/bin/python --require-hashes --no-deps --no-build-isolation -r "$bootstrap/sam2.txt"
 $venv/bin/python - <<'P'
