@@ -1,1 +1,1 @@
-"""The contract that curation and training share: records, video, store, shards, stream. Imports neither torch nor Prefect."""
+"""What curation and training share: records, video, store, shards, stream. Imports neither torch nor Prefect."""

@@ -51,7 +51,7 @@ def read_npz(file: str | Path | BinaryIO, *, max_bytes: int = 4 << 30) -> dict[s
 def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     try:
         with archive.open(entry) as member:
-            # The declared size is a header and may lie; the decompressor never yields more than it, so this bounds memory.
+            # The declared size may lie; the decompressor never yields more than it, so it bounds memory.
             return np.lib.format.read_array(io.BytesIO(member.read()), allow_pickle=False)
     except (ValueError, EOFError, SyntaxError) as error:
         raise ValueError(f"{entry.filename}: want a plain numpy array, got {error}") from error

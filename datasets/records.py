@@ -1,7 +1,8 @@
 """The whole vocabulary: what passes from stage to stage.
 
-Conventions, written once: RGB; (T, H, W, C); boxes xyxy, half-open, pixels; seconds end in `_s`; fps is a Fraction; frame
-indices are 0-based; the person axis P stands before the time axis T. Records are frozen; arrays are checked once and read-only.
+Conventions, written once: RGB; (T, H, W, C); boxes xyxy, half-open, pixels; seconds end in `_s`; fps is a Fraction;
+frame indices are 0-based; the person axis P stands before the time axis T. Records are frozen; arrays are checked once
+and read-only.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class Poses:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segments:
-    """One mask a tracklet and frame, not yet exclusive; a propagating segmenter may give rows where no box was found."""
+    """One mask a tracklet and frame, not yet exclusive; a segmenter that propagates may give rows without a box."""
 
     frame: np.ndarray  # (N,)   int32
     tracklet: np.ndarray  # (N,)   int32
@@ -189,9 +190,9 @@ class Event:
 class People:
     """P identities over all T frames of a clip: who (mask) bound to how (pose).
 
-    `present` is true when the person is in the shot, seen or hidden behind someone. `visible` is the visible share of the body.
-    `mask` is modal, exclusive, empty when hidden. `box` is tight around the visible parts, interpolated when visible is 0.
-    `keypoint` is always the best estimate; its `flag` is COCO's and its `score` is 0 where nothing supports it.
+    `present` is true when the person is in the shot, seen or hidden behind someone. `visible` is the visible share of
+    the body. `mask` is modal, exclusive, empty when hidden. `box` is tight around the visible parts, interpolated when
+    visible is 0. `keypoint` is always the best estimate; its `flag` is COCO's; its `score` is 0 without support.
     """
 
     box: np.ndarray  # (P, T, 4)    float32

@@ -1,4 +1,4 @@
-"""Skeletons: joint names, limbs and mirror pairs of each keypoint layout. One place, so that no backend numbers joints itself."""
+"""Joint names, limbs and mirror pairs of each keypoint layout, in one place: no backend numbers joints itself."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class Skeleton:
     sigma: tuple[float, ...]  # J per-joint spreads of COCO's object keypoint similarity
 
 
-_COCO17 = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
-    "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
-).split()
+_COCO17 = [
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+]  # fmt: skip
 _COCO17_LIMBS = (
     (0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12), (11, 12),
     (11, 13), (13, 15), (12, 14), (14, 16),
@@ -49,7 +50,7 @@ def _wholebody() -> Skeleton:
     hand = [f"hand_{i}" for i in range(21)]
     names = [*_COCO17, *feet, *face, *(f"left_{n}" for n in hand), *(f"right_{n}" for n in hand)]
     mirror = list(_mirror(names))
-    # iBUG 300-W: the jaw line 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67, each mirrored about the nose line.
+    # iBUG 300-W: jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67, each mirrored about the nose line.
     ibug = [16 - i for i in range(17)] + [43 - i for i in range(17, 27)] + [27, 28, 29, 30, 35, 34, 33, 32, 31]
     ibug += [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
     ibug += [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]

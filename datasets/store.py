@@ -43,7 +43,7 @@ class Store:
     ) -> tuple[Artifact, bool]:
         """The artifact of this key, and whether it was already there; `write` fills a new folder when it was not.
 
-        kill -9 at any moment leaves either nothing or the whole artifact (and a folder under .tmp that `sweep` removes).
+        kill -9 at any moment leaves nothing or the whole artifact (and a folder under .tmp, which `sweep` removes).
         """
         found = self.find(stage, key)
         if found:
@@ -78,6 +78,18 @@ class Store:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return Artifact(key=key, path=str(final)), False
+
+    def sweep(self, *, older_than_s: float, now_s: float) -> int:
+        """Remove what killed writers left under .tmp for longer than this; gives how many. Live writers are younger."""
+        removed = 0
+        for aside in (Path(self.root) / ".tmp").glob("*"):
+            try:
+                if now_s - aside.stat().st_mtime > older_than_s:
+                    shutil.rmtree(aside)
+                    removed += 1
+            except FileNotFoundError:  # its writer, or another sweep, was faster
+                continue
+        return removed
 
 
 def content_key(stage: str, version: int, config: Any, inputs: Sequence[str], weights: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Batch -> Batch: a stage over a batch of clips. The one place that catches: a fault of an item becomes a reject with its reason."""
+"""Batch -> Batch: a stage over a batch of clips. The one place that catches: an item's fault becomes a reject."""
 
 from __future__ import annotations
 
