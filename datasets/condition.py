@@ -12,7 +12,7 @@ from datasets.records import HIDDEN, UNKNOWN
 from datasets.skeleton import Skeleton
 from datasets.skeleton import skeleton as named
 
-# People by index: Okabe & Ito (jfly.uni-koeln.de/color), safe for the colour-blind; strongest contrasts first, grey for black.
+# People by index: Okabe & Ito's colour-blind-safe set (jfly.uni-koeln.de/color), strongest contrasts first, then grey.
 PALETTE = np.array(
     [
         [86, 180, 233],  # sky blue
