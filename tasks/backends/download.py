@@ -41,8 +41,8 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 def download(address: str, to: Path, *, limit: int, label: str) -> None:
     """The bytes of an https address into a file, with progress on standard error.
 
-    Raises DownloadError when the address is not https, refuses, redirects away from https, is silent for a minute, breaks
-    off, or has more than `limit` bytes.
+    Raises DownloadError when the address is not https, refuses, redirects away from https, is silent for a minute,
+    breaks off, or has more than `limit` bytes.
     """
     if not address.startswith("https://"):
         raise DownloadError(f"want an https address, got {address}")
@@ -66,7 +66,8 @@ def download(address: str, to: Path, *, limit: int, label: str) -> None:
 def unzip_one(archive: Path, ending: str, to: Path, *, limit: int) -> None:
     """The one entry of a zip whose path ends so, into a file: names in the zip are compared, never written to.
 
-    Raises DownloadError when the archive is broken, has none or several such entries, or unpacks to more than `limit` bytes.
+    Raises DownloadError when the archive is broken, has none or several such entries, or unpacks to more than `limit`
+    bytes.
     """
     ending = f"/{ending.lstrip('/')}"
     try:
