@@ -72,13 +72,15 @@ def draw_pose(
     hidden: float = 1.0,
     min_score: float = MIN_SCORE,
     canvas: np.ndarray | None = None,
+    paper: int = 0,
 ) -> np.ndarray:
     """One person's pose as an RGB picture on black, (h, w, 3) uint8.
 
     `keypoint` (J, 2) in pixels of this picture, `score` (J,) 0..1, `flag` (J,) COCO's or None for all visible. Without
     a `color` each limb has OpenPose's own; with one the whole person has that. Joints with flag 1 and their limbs are
-    drawn at `hidden` times the brightness. A joint with flag 0, below `min_score`, or not finite is left out with its
-    limbs. With `canvas`, draws over that picture in place. Line width follows the size: 4 pixels at 512, as DWPose.
+    drawn faint: `hidden` parts of their colour and the rest `paper`, 0 for a black picture, 255 for a white one. A
+    joint with flag 0, below `min_score`, or not finite is left out with its limbs. With `canvas`, draws over that
+    picture in place. Line width follows the size: 4 pixels at 512, as DWPose.
     Raises ValueError when the arrays do not have the skeleton's shape.
     """
     layout = named(skeleton) if isinstance(skeleton, str) else skeleton
@@ -91,8 +93,8 @@ def draw_pose(
     point, light = _points(keypoint, score, flag, hidden, min_score, size)
     width = max(1, round(min(size) / 128))
     if joints == 133:
-        _draw_details(picture, layout, point, light, color, width)
-    _draw_body(picture, point, light, color, width)
+        _draw_details(picture, layout, point, light, color, width, paper)
+    _draw_body(picture, point, light, color, width, paper)
     return picture
 
 
@@ -195,17 +197,17 @@ def _points(
 
 
 def _draw_body(
-    picture: np.ndarray, point: np.ndarray, light: np.ndarray, color: Sequence[int] | None, width: int
+    picture: np.ndarray, point: np.ndarray, light: np.ndarray, color: Sequence[int] | None, width: int, paper: int
 ) -> None:
     neck = len(point) - 1
     for limb, (a, b) in enumerate(_BODY_LIMBS):
         shade = _RAINBOW[limb] if color is None else color
-        _line(picture, point, light, (neck if a == _NECK else a, b), shade, _LIMB_LIGHT, width)
+        _line(picture, point, light, (neck if a == _NECK else a, b), shade, _LIMB_LIGHT, width, paper)
     for joint in range(18):
         at = neck if joint == _NECK else joint
         if light[at] > 0:
             shade = _RAINBOW[_OPENPOSE[joint]] if color is None else color
-            _dot(picture, point[at], _shade(shade, light[at]), width)
+            _dot(picture, point[at], _shade(shade, light[at], paper), width)
 
 
 def _draw_details(
@@ -215,6 +217,7 @@ def _draw_details(
     light: np.ndarray,
     color: Sequence[int] | None,
     width: int,
+    paper: int,
 ) -> None:
     """Feet, hands and face, thinner than the body and under it."""
     thin = max(1, width // 2)
@@ -222,14 +225,14 @@ def _draw_details(
         if b in _FEET:
             # A foot continues the shin above it: limb 11 is the left one's colour, 8 the right one's.
             shade = _RAINBOW[11 if a == 15 else 8] if color is None else color
-            _line(picture, point, light, (a, b), shade, _LIMB_LIGHT, thin)
+            _line(picture, point, light, (a, b), shade, _LIMB_LIGHT, thin, paper)
         elif a in _HANDS and b in _HANDS:
             shade = _FINGERS[(b - 91) % 21 - 1] if color is None else color
-            _line(picture, point, light, (a, b), shade, 1.0, thin)
+            _line(picture, point, light, (a, b), shade, 1.0, thin, paper)
     for joint in (*_HANDS, *_FACE):
         if light[joint] > 0:
             plain = (0, 0, 255) if joint in _HANDS else (255, 255, 255)
-            _dot(picture, point[joint], _shade(plain if color is None else color, light[joint]), thin)
+            _dot(picture, point[joint], _shade(plain if color is None else color, light[joint], paper), thin)
 
 
 def _line(
@@ -240,11 +243,12 @@ def _line(
     color: Sequence[int],
     share: float,
     width: int,
+    paper: int,
 ) -> None:
     a, b = limb
     dimmest = min(light[a], light[b])
     if dimmest > 0:
-        shade = _shade(color, share * dimmest)
+        shade = _shade([share * c for c in color], dimmest, paper)
         cv2.line(picture, _xy(point[a]), _xy(point[b]), shade, width, cv2.LINE_AA, _SHIFT)
 
 
@@ -256,8 +260,8 @@ def _xy(point: np.ndarray) -> tuple[int, int]:
     return int(point[0]), int(point[1])
 
 
-def _shade(color: Sequence[int], light: float) -> tuple[float, ...]:
-    return tuple(float(round(int(c) * light)) for c in color)
+def _shade(color: Sequence[float], light: float, paper: int) -> tuple[float, ...]:
+    return tuple(float(round(float(c) * light + paper * (1 - light))) for c in color)
 
 
 def _hues(count: int) -> list[tuple[int, int, int]]:
