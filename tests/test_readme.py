@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -40,13 +41,13 @@ def test_every_option_that_the_pages_name_is_known():
 def test_every_setting_that_the_pages_name_exists():
     from flows import presets
 
-    fields = set()
-    for stage, config in vars(presets.light()).items() if hasattr(presets.light(), "__dict__") else []:
-        fields |= {f"{stage}.{name}" for name in getattr(config, "__dataclass_fields__", {})}
-    if not fields:
-        light = presets.light()
-        for stage in light.__dataclass_fields__:
-            fields |= {f"{stage}.{n}" for n in getattr(getattr(light, stage), "__dataclass_fields__", {})}
+    light = presets.light()
+    fields = {
+        f"{stage.name}.{field.name}"
+        for stage in dataclasses.fields(light)
+        if dataclasses.is_dataclass(getattr(light, stage.name))
+        for field in dataclasses.fields(getattr(light, stage.name))
+    }
     named = set(re.findall(r"--set ([a-z]+\.[a-z_]+)", TEXT))
     assert named
     assert not named - fields
