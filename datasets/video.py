@@ -1,0 +1,26 @@
+"""All that touches video: raw files in; clips in the shard encoding out and in; depth.
+
+The one place that others import; PyAV is imported by datasets/video*.py and nowhere else.
+"""
+
+from __future__ import annotations
+
+from datasets.video_clip import ClipFacts, clip_facts, read_frames, read_window
+from datasets.video_file import VideoError
+from datasets.video_source import MAX_FRAMES, VideoFacts, probe_video, read_source
+from datasets.video_write import VideoWriter, read_depth, write_depth
+
+__all__ = [
+    "MAX_FRAMES",
+    "ClipFacts",
+    "VideoError",
+    "VideoFacts",
+    "VideoWriter",
+    "clip_facts",
+    "probe_video",
+    "read_depth",
+    "read_frames",
+    "read_source",
+    "read_window",
+    "write_depth",
+]

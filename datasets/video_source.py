@@ -1,0 +1,173 @@
+"""Raw files -> facts found by decoding all of them, and their frames at a constant rate."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.records import Audio, Source
+from datasets.video_file import (
+    Damage,
+    Geometry,
+    Painter,
+    VideoError,
+    decode,
+    geometry_of,
+    name_of,
+    open_video,
+    video_stream,
+)
+
+# Ten hours at 60 frames a second: beyond it a file is a mistake or an attack.
+MAX_FRAMES = 10 * 3600 * 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VideoFacts:
+    """One file after decoding all of it."""
+
+    container: str
+    codec: str
+    width: int  # upright, square pixels, even
+    height: int
+    rotation: int  # degrees clockwise that the container asks for
+    time_s: np.ndarray  # (N,) float64  when each decoded frame is shown, from the first one; never falls
+    last_s: float  # how long the last frame is shown; 0 when the file does not say
+    rates: tuple[Fraction, ...]  # frame rates that the headers name, most trusted first; they may lie
+    promised_s: float  # length that the headers give; 0 when they give none
+    damaged: int  # packets or frames that were damaged
+    damage: str  # what the decoder said of the first
+    audio: Audio | None
+
+
+@dataclass(slots=True)
+class _Sound:
+    """Running facts of a sound track."""
+
+    first_s: float | None = None
+    samples: int = 0
+
+
+def probe_video(path: str | Path, *, max_frames: int = MAX_FRAMES) -> VideoFacts:
+    """Decode a whole file, pictures and sound, and say what it holds.
+
+    Raises VideoError for a file that is no video, holds no frame, or holds more than max_frames.
+    """
+    name = name_of(path)
+    with open_video(path) as container:
+        stream = video_stream(container, name)
+        # Nobody looks at these pictures: without deblocking they decode a third faster, and errors show all the same.
+        stream.codec_context.options = {"skip_loop_filter": "all"}
+        tracks = [track for track in container.streams.audio if track.codec_context is not None][:1]
+        damage, sound, geometry = Damage(), _Sound(), None
+        times, last_s, first = array("d"), 0.0, 0.0
+        for frame in decode(container, [stream, *tracks], damage):
+            if not hasattr(frame, "pict_type"):
+                _hear(frame, sound)
+                continue
+            if geometry is None:
+                geometry = geometry_of(frame, stream, name)
+                first = _time_of(frame, 0.0)
+            times.append(_time_of(frame, times[-1] + first + last_s if times else first) - first)
+            last_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+            if len(times) > max_frames:
+                raise VideoError(f"{name}: want at most {max_frames} frames, got more; cut it into shorter files")
+        if geometry is None:
+            why = f" ({damage.first})" if damage.first else ""
+            raise VideoError(f"{name}: want a video with frames, got none that decodes{why}; it is empty or broken")
+        return VideoFacts(
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            width=geometry.size[1],
+            height=geometry.size[0],
+            rotation=geometry.quarter_turns * 90,
+            time_s=np.maximum.accumulate(np.frombuffer(times, np.float64)),
+            last_s=last_s,
+            rates=_header_rates(stream),
+            promised_s=float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0,
+            damaged=damage.packets,
+            damage=damage.first,
+            audio=_audio_facts(tracks, sound, first),
+        )
+
+
+def read_source(
+    path: str | Path,
+    source: Source,
+    *,
+    start: int = 0,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> Iterator[np.ndarray]:
+    """The constant-rate upright frames [start, start + frames) of a raw file, each (h, w, 3) uint8 RGB, read-only.
+
+    `size` is (h, w) to scale to. Frames before `start` are decoded and dropped: raw files cannot be trusted to seek.
+    A frame that is shown twice is one array given twice. Raises VideoError when the file holds less than was probed.
+    """
+    stop = source.frames if frames is None else start + frames
+    if not 0 <= start <= stop <= source.frames:
+        raise ValueError(f"{source.path}: want frames within 0 .. {source.frames}, got {start} .. {stop}")
+    shown = source.frame_map[start:stop]
+    position, name = 0, name_of(path)
+    with open_video(path) as container:
+        stream = video_stream(container, name)
+        painter: Painter | None = None
+        for index, frame in enumerate(decode(container, [stream], Damage())):
+            if painter is None:
+                painter = Painter(_same_geometry(geometry_of(frame, stream, name), source), size)
+            if position < len(shown) and shown[position] == index:
+                picture = painter.paint(frame)
+                picture.setflags(write=False)
+                while position < len(shown) and shown[position] == index:
+                    position += 1
+                    yield picture
+            if position == len(shown):
+                return
+    if position < len(shown):
+        raise VideoError(
+            f"{name}: want {len(shown)} frames as probed, got {position}; has the file changed? run it again"
+        )
+
+
+def _same_geometry(geometry: Geometry, source: Source) -> Geometry:
+    if geometry.size != (source.height, source.width):
+        want, got = f"{source.width}x{source.height}", f"{geometry.size[1]}x{geometry.size[0]}"
+        raise VideoError(
+            f"{source.path}: want frames of {want} as probed, got {got}; has the file changed? run it again"
+        )
+    return geometry
+
+
+def _time_of(frame: Any, otherwise: float) -> float:
+    return otherwise if frame.pts is None else float(frame.pts * frame.time_base)
+
+
+def _header_rates(stream: Any) -> tuple[Fraction, ...]:
+    named = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    return tuple(dict.fromkeys(Fraction(rate) for rate in named if rate))
+
+
+def _hear(frame: Any, sound: _Sound) -> None:
+    if sound.first_s is None and frame.pts is not None:
+        sound.first_s = float(frame.pts * frame.time_base)
+    sound.samples += frame.samples
+
+
+def _audio_facts(tracks: list[Any], sound: _Sound, first: float) -> Audio | None:
+    """What the sound track is, on the clock of the first video frame; None when nothing of it decodes."""
+    if not tracks or not sound.samples:
+        return None
+    context = tracks[0].codec_context
+    return Audio(
+        codec=context.name,
+        rate=context.sample_rate,
+        channels=context.layout.nb_channels,
+        start_s=(first if sound.first_s is None else sound.first_s) - first,
+        duration_s=sound.samples / context.sample_rate,
+    )
