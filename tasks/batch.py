@@ -92,15 +92,18 @@ class Stage:
     def key(self, item: Item, config: Any, env: Env, extra: Sequence[str] = ()) -> str:
         """The content key of this stage's artifact for an item; `extra` names further inputs."""
         inputs = [f"{name}={item.artifacts[name].key}" for name in self.inputs]
-        digests = {name: weights.digest(name, env.weights) for name in self.weights(config)}
-        return content_key(self.name, self.version, config, [*inputs, *extra, item.part], digests)
+        return content_key(self.name, self.version, config, [*inputs, *extra, item.part], self._digests(config, env))
 
     def make(self, item: Item, config: Any, env: Env, extra: Sequence[str] = ()) -> tuple[Item, bool]:
         """The item with this stage's artifact added, and whether that was already in the store."""
         key = self.key(item, config, env, extra)
-        about = {"item": item.key, "config": config, "version": self.version}
+        digests = self._digests(config, env)
+        about = {"item": item.key, "config": config, "version": self.version, "weights": digests}
         artifact, reused = env.store.make(self.name, key, lambda out: self.compute(item, config, env, out), about=about)
         return replace(item, artifacts={**item.artifacts, self.name: artifact}), reused
+
+    def _digests(self, config: Any, env: Env) -> dict[str, str]:
+        return {name: weights.digest(name, env.weights) for name in self.weights(config)}
 
     def run(self, batch: Batch, config: Any, env: Env) -> Batch:
         """Every item of the batch through this stage; a fault or refusal of one becomes its reject."""
