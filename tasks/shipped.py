@@ -1,0 +1,116 @@
+"""Item -> Shipped, Bundle: what a judged item, of either route, puts into a shard."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets.members import FORMAT, OPTIONAL, Bundle, legal_key
+from datasets.records import Cast, Clip, Motion, Sample, load_record
+from datasets.store import content_key
+from tasks.batch import Item
+from tasks.clips import cast_of, clip_of, people_of
+from tasks.ops import shard_plan
+
+VERSION = FORMAT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """A judged item and what the plan and the tables need to know of it."""
+
+    item: Item
+    entry: shard_plan.Entry
+    row: dict[str, Any]  # its row of index.parquet, without shard, offset and size
+    scores: dict[str, float]
+    weights: dict[str, str]  # name -> sha256
+
+
+def bundle_of(item: Item) -> Bundle:
+    """All that a judged item ships, from either route."""
+    clip, video = clip_of(item)
+    judged, render = item.folder("judge"), item.artifacts.get("render")
+    extra = [Path(render.path) / name for name in OPTIONAL] if render else []
+    return Bundle(
+        clip=clip,
+        people=people_of(item),
+        cast=cast_of(item),
+        sample=load_record(Sample, judged / "sample.npz"),
+        video=video.read_bytes(),
+        reference=(judged / "ref.png").read_bytes(),
+        extra={path.name: path.read_bytes() for path in extra if path.is_file()},
+    )
+
+
+def ship(item: Item) -> Shipped:
+    """What there is to know of a judged item before its shard is written; reads only its small records.
+
+    Raises ValueError or OSError for an artifact that is not what it should be.
+    """
+    legal_key(item.key)
+    clip, video = clip_of(item)
+    cast = cast_of(item)
+    sample = load_record(Sample, item.folder("judge") / "sample.npz")
+    if not item.key == clip.key == sample.key:
+        raise ValueError(f"want one key, got {item.key}, {clip.key} (clip) and {sample.key} (sample)")
+    parts = _parts(item, clip)
+    entry = shard_plan.Entry(
+        key=item.key, digest=_digest(item), bytes=_bytes(item, video), verdict=sample.verdict, split="train"
+    )
+    return Shipped(
+        item=item,
+        entry=entry,
+        row={**_about(clip, cast, sample), "parts": parts},
+        scores=dict(sample.scores),
+        # Stages are named with 32 digits, weights with the 64 of their file's sha256.
+        weights={n: d for n, d in sample.provenance.items() if n != "config" and re.fullmatch("[0-9a-f]{64}", d)},
+    )
+
+
+def _about(clip: Clip, cast: Cast, sample: Sample) -> dict[str, Any]:
+    """The fields of an index row that the sample itself knows."""
+    return {
+        "key": clip.key,
+        "source": clip.source,
+        "source_sha256": clip.sha256,
+        "verdict": sample.verdict,
+        "reasons": list(sample.reasons),
+        "num_people": len(cast.kind),
+        "num_frames": clip.frames,
+        "fps": f"{clip.fps.numerator}/{clip.fps.denominator}",
+        "fps_float": float(clip.fps),
+        "duration_s": clip.duration_s,
+        "width": clip.size[1],
+        "height": clip.size[0],
+        "kinds": list(cast.kind),
+        "identities": list(cast.identity),
+        "licence": clip.licence,
+    }
+
+
+def _stages(item: Item) -> tuple[str, ...]:
+    return ("render", "judge") if "render" in item.artifacts else ("shots", "bind", "identify", "judge")
+
+
+def _digest(item: Item) -> str:
+    """What a sample's bytes are made from: the content keys of the artifacts they are read from, and its names."""
+    inputs = [f"{name}={item.artifacts[name].key}" for name in _stages(item)]
+    return content_key("shard", VERSION, {}, [item.key, item.source, item.part, *inputs], {})
+
+
+def _bytes(item: Item, video: Path) -> int:
+    """About what a sample weighs in its shard."""
+    folder, judged = video.parent, item.folder("judge")
+    people = (folder if "render" in item.artifacts else item.folder("bind")) / "people.npz"
+    extra = [folder / name for name in OPTIONAL] if "render" in item.artifacts else []
+    needed = sum(path.stat().st_size for path in (video, people, judged / "ref.png"))
+    return needed + sum(path.stat().st_size for path in extra if path.is_file())
+
+
+def _parts(item: Item, clip: Clip) -> tuple[str, ...]:
+    """The files that must not be seen in two splits: a clip's source, or every motion of a scene."""
+    motions = sorted(name for name in item.artifacts if re.fullmatch(r"motion\.[0-9]+", name))
+    shas = {load_record(Motion, item.folder(name) / "motion.npz").sha256 for name in motions}
+    return tuple(sorted(shas or {clip.sha256}))
