@@ -1,0 +1,140 @@
+"""`threads:4` -> a Prefect task runner: where the batches of a run are computed."""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any, Literal
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from flows.errors import UsageError
+
+Kind = Literal["threads", "processes", "ray", "dask"]
+FORMS = "threads:N, processes:N, ray, ray://ADDRESS, dask or dask://ADDRESS"
+MAX_WORKERS = 1024
+# What each compute library in a worker would otherwise start: one thread a core, times the workers.
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """Where batches run, and how many of them at a time."""
+
+    kind: Kind
+    workers: int
+    address: str | None = None  # of a Ray or Dask cluster that is up already
+
+    @property
+    def threads(self) -> int:
+        """Compute threads for each worker, so that all of them together fill the machine and no more."""
+        return max(1, cores() // self.workers)
+
+    @property
+    def remote(self) -> bool:
+        """Whether workers may be on other machines, where neither our loopback server nor our folders can be taken for granted."""
+        return self.address is not None
+
+    def start(self) -> TaskRunner[Any]:
+        """The Prefect task runner."""
+        if self.kind == "threads":
+            return ThreadPoolTaskRunner(max_workers=self.workers)
+        if self.kind == "processes":
+            return Processes(max_workers=self.workers, initializer=begin_worker, initargs=(self.threads,))
+        if self.kind == "ray":
+            return _ray(self)
+        return _dask(self)
+
+
+def parse_runner(text: str) -> Runner:
+    """A Runner from its command-line form. Raises UsageError for another form, or where the cluster extra is missing.
+
+    >>> parse_runner("threads:3").workers, parse_runner("dask://host:8786").address
+    (3, 'host:8786')
+    """
+    kind, address_sign, address = text.partition("://")
+    if address_sign:
+        if kind not in ("ray", "dask") or not address:
+            raise UsageError(f"--runner {text}: want {FORMS}, got {text!r}")
+        return _cluster(kind, text, address)
+    kind, colon, count = text.partition(":")
+    if kind in ("ray", "dask") and not colon:
+        return _cluster(kind, text, None)
+    if kind not in ("threads", "processes") or (colon and not (count.isdecimal() and 1 <= int(count) <= MAX_WORKERS)):
+        raise UsageError(f"--runner {text}: want {FORMS} with N of 1 to {MAX_WORKERS}, got {text!r}")
+    return Runner(kind=kind, workers=int(count) if colon else cores())  # type: ignore[arg-type]
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def begin_worker(threads: int) -> None:
+    """First thing in a worker process: end with the parent, leave Ctrl-C to it, and keep to its share of the cores.
+
+    Without this a worker outlives a parent that was ended by kill -9, and goes on computing beside the next run.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in THREAD_SETTINGS:
+        os.environ[name] = str(threads)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), name="end-with-parent", daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+class Processes(ProcessPoolTaskRunner):
+    """Prefect's process pool with room for chains of batches.
+
+    Its resolver threads, one a worker, each hold one task until that task's inputs are there; with few of them a slow batch
+    keeps the other batches' next stages from being handed out. A waiting thread costs next to nothing.
+    """
+
+    RESOLVERS = 64
+
+    def __enter__(self) -> Processes:
+        super().__enter__()
+        assert self._resolver_executor is not None
+        self._resolver_executor.shutdown()
+        self._resolver_executor = ThreadPoolExecutor(max_workers=max(self.RESOLVERS, 2 * self._max_workers))
+        return self
+
+
+def _cluster(kind: str, text: str, address: str | None) -> Runner:
+    module = f"prefect_{kind}"
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(
+            f"--runner {text}: want the package {module.replace('_', '-')}, got none; "
+            "install the extra: pip install '.[cluster]', or run with --runner processes"
+        )
+    return Runner(kind=kind, workers=cores(), address=address)  # type: ignore[arg-type]
+
+
+def _ray(runner: Runner) -> TaskRunner[Any]:
+    from prefect_ray import RayTaskRunner
+
+    options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
+    if runner.address is None:
+        options["num_cpus"] = runner.workers
+    return RayTaskRunner(address=f"ray://{runner.address}" if runner.address else None, init_kwargs=options)
+
+
+def _dask(runner: Runner) -> TaskRunner[Any]:
+    from prefect_dask import DaskTaskRunner
+
+    if runner.address is not None:
+        return DaskTaskRunner(address=f"tcp://{runner.address}")
+    return DaskTaskRunner(
+        cluster_kwargs={"n_workers": runner.workers, "threads_per_worker": 1, "dashboard_address": None}
+    )

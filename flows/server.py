@@ -1,0 +1,124 @@
+"""A Prefect server for the length of one command, where none is configured; it ends with the command, even by kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.errors import UsageError
+
+START_S = 120.0
+
+
+@contextlib.contextmanager
+def prefect_api() -> Iterator[str]:
+    """The address of the Prefect API, in force for this process and those that it starts.
+
+    A configured PREFECT_API_URL is used as it is; else a server of our own is started on a loopback port, on the database
+    of PREFECT_HOME. Raises UsageError when the configured one does not answer, RuntimeError when our own does not start.
+    """
+    configured = PREFECT_API_URL.value()
+    if configured:
+        _check(configured)
+        yield configured
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as log:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        server = _start(listener, log.fileno())
+        try:
+            _wait(server, address, log)
+            # Worker processes read the environment; this process has its settings already.
+            os.environ["PREFECT_API_URL"] = address
+            with temporary_settings({PREFECT_API_URL: address}):
+                yield address
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+            _stop(server)
+
+
+def _check(address: str) -> None:
+    try:
+        httpx.get(f"{address}/health", timeout=10).raise_for_status()
+    except httpx.HTTPError as error:
+        raise UsageError(
+            f"PREFECT_API_URL: want a Prefect server that answers at {address}, got {type(error).__name__}: {error}; "
+            "start it with 'prefect server start', or unset PREFECT_API_URL and the command brings its own"
+        ) from error
+
+
+def _start(listener: socket.socket, log: int) -> subprocess.Popen[bytes]:
+    """The server on a socket that is ours already, so that no other process can take the port in between."""
+    search = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")])
+    # These three are what Prefect sets for its own temporary server.
+    own = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.server", str(listener.fileno())],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        env={**os.environ, **own, "PYTHONPATH": search},
+        pass_fds=(listener.fileno(),),
+        start_new_session=True,  # Ctrl-C is for the command: it still has states to report here
+    )
+
+
+def _wait(server: subprocess.Popen[bytes], address: str, log: tempfile._TemporaryFileWrapper[bytes]) -> None:
+    # The socket listens already, so the request waits in its queue until the server takes it.
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.get(f"{address}/health", timeout=START_S).raise_for_status()
+            answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    while asking.is_alive() and server.poll() is None:
+        asking.join(0.2)
+    if not answered.is_set():
+        log.seek(0)
+        tail = log.read().decode(errors="replace").strip().splitlines()[-5:]
+        raise RuntimeError(
+            f"Prefect's server: want it to answer at {address} within {START_S:.0f} s, got "
+            f"{'no answer' if server.poll() is None else f'exit code {server.poll()}'}: {' / '.join(tail)}; "
+            "PREFECT_HOME names the folder of its database"
+        )
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _end_with_stdin() -> None:
+    """The pipe closes when the command ends, in whatever way."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main(argv: list[str]) -> None:
+    """Serve Prefect's API on an inherited socket."""
+    import uvicorn
+
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    uvicorn.run(
+        "prefect.server.api.server:create_app", factory=True, fd=int(argv[0]), log_level="error", lifespan="on"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,159 @@
+"""SOURCE arguments -> source files: videos, motion files and scenes, in an order that never changes, each once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from flows.errors import UsageError
+
+Kind = Literal["video", "motion", "scene"]
+EXTENSIONS: dict[str, Kind] = {
+    **dict.fromkeys((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"), "video"),
+    **dict.fromkeys((".wmv", ".flv", ".ogv", ".3gp"), "video"),
+    **dict.fromkeys((".npz", ".pkl", ".npy"), "motion"),
+    **dict.fromkeys((".yaml", ".yml", ".json"), "scene"),
+}  # type: ignore[dict-item]
+LIST = ".txt"
+TAKEN = f"a video ({', '.join(e for e, k in EXTENSIONS.items() if k == 'video')}), a motion file (.npz, .pkl, .npy), " + (
+    "a scene (.yaml, .yml, .json), a folder, or a .txt list of those"
+)
+MAX_LIST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One source of a run."""
+
+    name: str  # as given, under its root: what the tables call it
+    path: str  # where it is, absolute
+    kind: Kind
+
+
+def find_sources(given: Sequence[str], *, kinds: Sequence[Kind] | None = None, leave_out: Sequence[Path] = ()) -> list[SourceFile]:
+    """The files that the arguments name: folders searched, lists read, each file once, in the order given.
+
+    Inside a folder the order is that of the names. Hidden files, and whatever lies in the folders of `leave_out` (the run's own
+    output), are no sources. With `kinds`, a folder gives those kinds only; a file of another kind that is named by
+    itself is an error. Raises UsageError for what is not there, cannot be read, or names nothing.
+    """
+    found: dict[str, SourceFile] = {}
+    skip = [folder.resolve() for folder in leave_out]
+    for argument in given:
+        sources = list(_of_argument(argument, kinds, skip))
+        if not sources:
+            raise UsageError(f"{argument}: want {_wanted(kinds)} in the folder, got none")
+        for source in sources:
+            found.setdefault(source.path, source)
+    return _distinct(list(found.values()))
+
+
+def _of_argument(argument: str, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
+    path = Path(argument)
+    if path.is_dir():
+        yield from _of_folder(path, path, kinds, skip)
+    elif path.suffix.lower() == LIST and path.is_file():
+        yield from _of_list(path, kinds, skip)
+    elif path.is_file():
+        yield _of_file(path, path.parent, kinds)
+    else:
+        raise UsageError(f"{argument}: want {TAKEN}, got {'a special file' if path.exists() else 'no such file or folder'}")
+
+
+def _of_file(path: Path, root: Path, kinds: Sequence[Kind] | None) -> SourceFile:
+    kind = EXTENSIONS.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{path}: want {TAKEN}, got a file that ends in {path.suffix or 'nothing'!r}")
+    if kinds is not None and kind not in kinds:
+        raise UsageError(f"{path}: want {_wanted(kinds)} for this preset, got a {kind} file; leave --preset out or name another")
+    return _source(path, root, kind)
+
+
+def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
+    """The sources of a text list: one a line, relative to the list's folder; blank lines and # comments are skipped."""
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise UsageError(f"{path}: want a list of at most {MAX_LIST_BYTES} bytes, got {path.stat().st_size}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: want a UTF-8 text list of sources, got bytes that are not ({error.reason})") from error
+    entries = [(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.strip().startswith("#")]
+    if not entries:
+        raise UsageError(f"{path}: want a source a line, got an empty list")
+    for number, entry in entries:
+        one = path.parent / entry
+        if one.is_dir():
+            yield from _of_folder(one, path.parent, kinds, skip)
+        elif one.suffix.lower() == LIST:
+            raise UsageError(f"{path}, line {number}: want a video, motion file, scene or folder, got another list: {entry}")
+        elif one.is_file():
+            yield _of_file(one, path.parent, kinds)
+        else:
+            raise UsageError(f"{path}, line {number}: want {TAKEN}, got no such file or folder: {entry}")
+
+
+def _of_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
+    for path in _walk(folder, skip, set()):
+        kind = "motion" if path.is_dir() else EXTENSIONS.get(path.suffix.lower())
+        if kind is None or (kinds is not None and kind not in kinds) or (kind == "scene" and not _is_scene(path)):
+            continue
+        yield _source(path, root, kind)
+
+
+def _walk(folder: Path, skip: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Files under a folder by name; a folder that is one motion is given as itself. A loop of links ends where it closes."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen or folder.resolve() in skip:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    try:
+        entries = sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise UsageError(f"{folder}: want a folder that can be read, got {error.strerror}") from error
+    for entry in entries:
+        path = folder / entry.name
+        if entry.is_dir():
+            yield from _walk(path, skip, seen)
+        elif entry.is_file() or entry.is_symlink():
+            # A link that leads nowhere stays in: its reject says so, where silence would lose it.
+            yield path
+
+
+def _is_scene(path: Path) -> bool:
+    """Whether a YAML or JSON file among others is a scene, and not somebody's notes about the footage."""
+    try:
+        return re.search(rb"""^\s*[{,]?\s*["']?performers["']?\s*:""", path.read_bytes()[: 1 << 20], re.M) is not None
+    except OSError:
+        return True
+
+
+def _source(path: Path, root: Path, kind: Kind) -> SourceFile:
+    absolute = os.path.abspath(path)
+    top = os.path.abspath(root)
+    name = os.path.relpath(absolute, top) if Path(absolute).is_relative_to(top) else os.path.basename(absolute)
+    # A name of bytes that are no UTF-8 must still fit into JSON and parquet.
+    readable = Path(name).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return SourceFile(name=readable, path=absolute, kind=kind)
+
+
+def _distinct(sources: list[SourceFile]) -> list[SourceFile]:
+    """Names that stand once each: those that two roots share take parent folders on until they differ."""
+    while True:
+        count = Counter(source.name for source in sources)
+        if max(count.values(), default=1) == 1:
+            return sources
+        sources = [s if count[s.name] == 1 else replace(s, name=_longer(s)) for s in sources]
+
+
+def _longer(source: SourceFile) -> str:
+    parts = Path(source.path).parts[1:]
+    return "/".join(parts[-(len(Path(source.name).parts) + 1) :])
+
+
+def _wanted(kinds: Sequence[Kind] | None) -> str:
+    return " or ".join(f"{kind} files" for kind in (kinds or ("video", "motion", "scene")))
