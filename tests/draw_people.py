@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from datasets.masks import Masks
-from datasets.records import Cast, Clip, Event, People
+from datasets.records import Cast, Clip, Event, People, save_record
+from datasets.store import Store
+from datasets.video import VideoWriter
+from tasks.batch import Item
 
 FPS = Fraction(25)
 # A standing figure in units of its height: x to the right, y down from the crown; COCO-17 order.
@@ -85,6 +89,25 @@ def cast_of(people: People, *, robots: Sequence[int] = ()) -> Cast:
         identity=tuple(f"person-{i}" for i in range(p)),
         identity_confidence=np.full(p, 0.9, np.float32),
     )
+
+
+def store_clip(
+    store: Store, name: str, people: People, pictures: Sequence[np.ndarray], *, robots: Sequence[int] = ()
+) -> Item:
+    """The item of a drawn clip as `render` would leave it: its record, video, people and cast in the store."""
+    clip = clip_of(people, key=f"{name}-00000000-00000000", source=f"{name}.mp4")
+
+    def write(out: Path) -> None:
+        save_record(clip, out / "clip.npz")
+        save_record(people, out / "people.npz")
+        save_record(cast_of(people, robots=robots), out / "cast.npz")
+        with VideoWriter(out / "clip.mp4", fps=FPS, size=people.mask.size) as video:
+            for picture in pictures:
+                video.write(picture)
+
+    about = {"item": clip.key, "config": {}, "version": 1, "weights": {}}
+    artifact, _ = store.make("render", f"{name:0<32}", write, about=about)
+    return Item(key=clip.key, source=clip.source, path=clip.source, frames=clip.frames, artifacts={"render": artifact})
 
 
 def _walk(figure: Figure, frames: int, size: tuple[int, int]) -> np.ndarray:

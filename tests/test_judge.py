@@ -1,0 +1,378 @@
+"""Scores, rules and the reference frame over drawn people: every verdict has its reason, figure and limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.masks import Masks
+from datasets.records import Event, People, load_record
+from datasets.store import Store
+from datasets.video import read_window
+from tasks.batch import Batch, Env
+from tasks.judge import Config, judge, sample_of
+from tasks.ops.looks import Looks, look, reference_frame
+from tasks.ops.rules import Limits, Subject
+from tasks.ops.rules import judge as verdict_of
+from tasks.ops.scores import ABOUT, Measures, measure, unsure_spans
+from tests.draw_people import FPS, Figure, draw_clip, store_clip
+
+DUET = (Figure(start=(0.2, 0.9), stop=(0.4, 0.9)), Figure(start=(0.8, 0.9), stop=(0.6, 0.9), shirt=(60, 90, 200)))
+CROSSING = (Figure(start=(0.2, 0.9), stop=(0.8, 0.9)), Figure(start=(0.8, 0.95), stop=(0.2, 0.95), shirt=(60, 90, 200)))
+
+
+@functools.cache
+def drawing(figures: tuple[Figure, ...], **drawn: Any) -> tuple[People, list[np.ndarray]]:
+    """A drawn clip, once for all tests that look at it."""
+    return draw_clip(figures, **drawn)
+
+
+def judged(
+    figures: Sequence[Figure],
+    *,
+    change: Callable[[People], People] = lambda people: people,
+    pictures: Callable[[list[np.ndarray]], list[np.ndarray]] = lambda frames: frames,
+    limits: Limits | None = None,
+    kinds: Sequence[str] | None = None,
+    **drawn: Any,
+) -> tuple[str, tuple[str, ...], Measures]:
+    people, frames = drawing(tuple(figures), **drawn)
+    people = change(people)
+    looks = look(pictures(frames), people)
+    measures = measure(people, FPS, looks.sharpness, looks.still)
+    kind = kinds or ["human"] * people.num_people
+    subject = Subject(measures=measures, kind=kind, unsure=unsure_spans(people), limits=limits or Limits())  # type: ignore[arg-type]
+    return *verdict_of(subject), measures
+
+
+def with_confidence(person: int, start: int, stop: int, value: float) -> Callable[[People], People]:
+    def change(people: People) -> People:
+        confidence = people.confidence.copy()
+        confidence[person, start:stop] = value
+        return dataclasses.replace(people, confidence=confidence)
+
+    return change
+
+
+def moved_pose(person: int, by: tuple[float, float]) -> Callable[[People], People]:
+    def change(people: People) -> People:
+        keypoint = people.keypoint.copy()
+        keypoint[person] += by
+        return dataclasses.replace(people, keypoint=keypoint, flag=np.full_like(people.flag, 2))
+
+    return change
+
+
+def trembling(people: People) -> People:
+    noise = np.random.default_rng(0).normal(0, 6, people.keypoint.shape)
+    return dataclasses.replace(people, keypoint=(people.keypoint + noise).astype(np.float32))
+
+
+def heads_only(people: People) -> People:
+    score = people.score.copy()
+    score[:, :, 7:] = 0
+    return dataclasses.replace(people, score=score)
+
+
+def nobody(people: People) -> People:
+    return dataclasses.replace(
+        people,
+        **{name: getattr(people, name)[:0] for name in ("box", "keypoint", "score", "flag")},
+        **{name: getattr(people, name)[:0] for name in ("present", "visible", "confidence")},
+        mask=Masks.from_counts([], size=people.mask.size),
+    )
+
+
+def stopped(frames: list[np.ndarray]) -> list[np.ndarray]:
+    return frames[:10] + [frames[10]] * (len(frames) - 10)
+
+
+def blurred(frames: list[np.ndarray]) -> list[np.ndarray]:
+    return [cv2.GaussianBlur(frame, (0, 0), 9) for frame in frames]
+
+
+def crowd(count: int, height: float) -> tuple[Figure, ...]:
+    places = [((i + 0.5) / count, 0.5 + 0.4 * (i % 3) / 2) for i in range(count)]
+    return tuple(Figure(start=at, stop=at, height=height) for at in places)
+
+
+@pytest.mark.parametrize(
+    ("figures", "options", "verdict", "says"),
+    [
+        pytest.param(DUET, {}, "accepted", [], id="two who dance"),
+        pytest.param(CROSSING, {}, "accepted", [], id="two who cross"),
+        pytest.param(DUET, {"change": nobody}, "rejected", ["no people found in 50 frames"], id="an empty stage"),
+        pytest.param(DUET[:1], {}, "rejected", ["1 person found; at least 2 wanted"], id="one alone"),
+        pytest.param(DUET[:1], {"limits": Limits(min_people=1)}, "accepted", [], id="one alone, allowed"),
+        pytest.param(
+            crowd(10, 0.5), {}, "rejected", ["10 people found; at most 8 wanted"], id="a crowd of large people"
+        ),
+        pytest.param(
+            crowd(12, 0.08),
+            {},
+            "rejected",
+            ["12 people found; at most 8", "12 of 12 people smaller than 12 % of the frame height: median 0.0"],
+            id="tiny pedestrians",
+        ),
+        pytest.param(
+            (*DUET, Figure(start=(0.5, 0.5), stop=(0.5, 0.5), height=0.09)),
+            {},
+            "review",
+            ["1 of 3 people smaller than 12 % of the frame height: median 0.10 < 0.12"],
+            id="a duet and somebody far away",
+        ),
+        pytest.param(
+            (DUET[0], dataclasses.replace(DUET[1], seen=(0, 8))),
+            {},
+            "rejected",
+            ["1 of 2 people seen in less than 25 % of the frames: least 0.16 < 0.25"],
+            id="one of two leaves at once",
+        ),
+        pytest.param(
+            (*DUET, Figure(start=(0.5, 0.9), stop=(0.5, 0.9), seen=(0, 8))),
+            {},
+            "review",
+            ["1 of 3 people seen in less than 25 % of the frames: least 0.16 < 0.25"],
+            id="a passer-by",
+        ),
+        pytest.param(
+            (
+                DUET[0],
+                Figure(start=(0.5, 0.9), stop=(0.5, 0.9), seen=(0, 8)),
+                Figure(start=(0.7, 0.5), stop=(0.7, 0.5), height=0.09),
+            ),
+            {},
+            "rejected",
+            ["1 of 3 people large, whole and long enough in view; at least 2 wanted"],
+            id="each rule alone leaves two, all together one",
+        ),
+        pytest.param(
+            DUET, {"change": heads_only}, "rejected", ["2 of 2 people show too little body", "0.17"], id="two faces"
+        ),
+        pytest.param(
+            (dataclasses.replace(DUET[0], seen=(0, 27)), dataclasses.replace(DUET[1], seen=(22, 50))),
+            {},
+            "rejected",
+            ["two people or more in only 0.10 of the frames < 0.20"],
+            id="one comes when the other goes",
+        ),
+        pytest.param(
+            (dataclasses.replace(DUET[0], seen=(0, 35)), dataclasses.replace(DUET[1], seen=(15, 50))),
+            {},
+            "review",
+            ["two people or more in only 0.40 of the frames < 0.50"],
+            id="half the time alone",
+        ),
+        pytest.param(
+            DUET,
+            {"pictures": stopped},
+            "rejected",
+            ["stands still", "0.80", "> 0.60"],
+            id="a picture that stands still",
+        ),
+        pytest.param(
+            DUET,
+            {"pictures": lambda frames: [frames[t - t % 2] for t in range(len(frames))]},
+            "review",
+            ["stands still: 0.51 of the frames repeat the one before > 0.20"],
+            id="every frame twice",
+        ),
+        pytest.param(
+            DUET,
+            {"change": with_confidence(1, 20, 30, 0.2)},
+            "review",
+            ["who is who is unsure in 0.20 of the frames > 0.05: at 0.80 s", "person 2 may be somebody else at"],
+            id="a doubted identity",
+        ),
+        pytest.param(
+            DUET,
+            {"events": (Event(kind="doubt", start=10, stop=20, people=(0, 1), note=""),)},
+            "review",
+            ["unsure in 0.20 of the frames > 0.05: at 0.40 s"],
+            id="an event of doubt",
+        ),
+        pytest.param(
+            DUET, {"change": with_confidence(1, 20, 22, 0.3)}, "accepted", [], id="a doubt of two frames is nothing"
+        ),
+        pytest.param(
+            DUET,
+            {"change": moved_pose(0, (60, 0))},
+            "review",
+            ["pose and mask of person 1 disagree: 0."],
+            id="a pose beside its mask",
+        ),
+        pytest.param(
+            (DUET[0], Figure(start=(0.45, 0.9), stop=(0.65, 0.9))),
+            {"change": moved_pose(0, (80, 0))},
+            "review",
+            ["the pose of person 1 lies on somebody else: 1.00 of the joints > 0.15"],
+            id="a pose on the other one",
+        ),
+        pytest.param(DUET, {"change": trembling}, "review", ["trembles: 0."], id="a pose that trembles"),
+        pytest.param(DUET, {"pictures": blurred}, "review", ["blurred: sharpness 0.0", "< 0.020"], id="out of focus"),
+        pytest.param(
+            DUET,
+            {"limits": Limits(min_robots=1)},
+            "review",
+            ["0 of 2 people taken for a robot; at least 1 wanted"],
+            id="no robot where one is wanted",
+        ),
+        pytest.param(
+            DUET, {"limits": Limits(min_robots=1, min_humans=1), "kinds": ["robot", "human"]}, "accepted", [], id="both"
+        ),
+    ],
+)
+def test_verdicts(figures: Sequence[Figure], options: dict[str, Any], verdict: str, says: list[str]) -> None:
+    got, reasons, measures = judged(figures, **options)
+    assert got == verdict, (reasons, measures.scores())
+    assert bool(reasons) == (verdict != "accepted")
+    for part in says:
+        assert any(part in reason for reason in reasons), (part, reasons)
+
+
+def test_the_reason_that_decides_comes_first() -> None:
+    _, reasons, _ = judged(crowd(12, 0.2), change=trembling)
+    assert reasons[0].startswith("12 people found")
+    assert "trembles" in reasons[-1]
+
+
+def test_scores_are_named_finite_and_between_their_bounds() -> None:
+    for figures, change in ((CROSSING, lambda p: p), (DUET[:1], lambda p: p), (DUET, nobody)):
+        scores = judged(figures, change=change)[2].scores()
+        assert set(scores) == set(ABOUT)
+        assert np.isfinite(list(scores.values())).all()
+    scores = judged(CROSSING)[2].scores()
+    assert scores["num_people"] == 2
+    assert scores["duration_s"] == 2.0
+    assert scores["height_median"] == pytest.approx(0.6, abs=0.03)
+    assert scores["pose_inside_min"] == 1.0, "drawn people: every joint that is seen lies on its own body"
+    assert 0.1 < scores["contact"] < 0.6
+    assert scores["together"] == 1.0
+    assert judged(DUET)[2].scores()["contact"] == 0.0
+
+
+def test_jitter_and_steadiness_see_noise_and_not_motion() -> None:
+    fast = (Figure(start=(0.05, 0.9), stop=(0.95, 0.9)), DUET[1])
+    assert judged(fast)[2].jitter.max() < 0.01
+    assert judged(fast, change=trembling)[2].jitter.min() > 0.05
+
+
+def test_sharpness_knows_focus_and_is_blind_to_contrast() -> None:
+    people, frames = draw_clip(DUET, frames=3)
+    sharp, soft = look(frames, people).sharpness, look(blurred(frames), people).sharpness
+    pale = look([(f * 0.5 + 60).astype(np.uint8) for f in frames], people).sharpness
+    assert (soft < sharp / 10).all()
+    assert np.allclose(pale, sharp, rtol=0.15)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_video_of_other_length_than_its_people_is_a_fault(count: int) -> None:
+    people, frames = draw_clip(DUET, frames=3)
+    with pytest.raises(ValueError, match="want 3 frames"):
+        look((frames * 2)[:count], people)
+
+
+@pytest.mark.parametrize(
+    ("figures", "good"),
+    [
+        pytest.param(CROSSING, lambda t: not 17 <= t <= 33, id="not where one hides the other"),
+        pytest.param(
+            (DUET[0], dataclasses.replace(DUET[1], seen=(30, 50))), lambda t: t >= 30, id="when the second has come"
+        ),
+        pytest.param(
+            (Figure(start=(-0.4, 0.9), stop=(0.3, 0.9)), DUET[1]), lambda t: t >= 30, id="when both are in the picture"
+        ),
+        pytest.param(
+            (
+                Figure(start=(-0.12, 0.9), stop=(0.3, 0.9)),
+                DUET[1],
+                Figure(start=(0.5, 0.9), stop=(0.5, 0.9), seen=(12, 15)),
+            ),
+            lambda t: t >= 25,
+            id="a passer-by of three frames does not decide",
+        ),
+    ],
+)
+def test_the_reference_frame_shows_everyone(figures: Sequence[Figure], good: Callable[[int], bool]) -> None:
+    people, frames = draw_clip(figures)
+    assert good(reference_frame(people, look(frames, people).sharpness))
+
+
+def test_the_reference_frame_avoids_blur_and_doubt() -> None:
+    people, frames = draw_clip((Figure(), Figure(start=(0.7, 0.9), stop=(0.7, 0.9))))
+    doubted = with_confidence(0, 0, 40, 0.1)(people)
+    assert reference_frame(doubted, look(frames, doubted).sharpness) >= 40
+    soft = blurred(frames)
+    mixed = [frames[t] if t == 17 else soft[t] for t in range(50)]
+    assert reference_frame(people, look(mixed, people).sharpness) == 17
+
+
+def test_nobody_has_a_reference_frame_too() -> None:
+    people = nobody(draw_clip(DUET, frames=10)[0])
+    assert reference_frame(people, np.zeros((0, 10), np.float32)) == 5
+
+
+def run(tmp_path: Path, name: str, figures: Sequence[Figure], config: Config, **drawn: Any) -> Batch:
+    store = Store(root=str(tmp_path / "store"))
+    item = store_clip(store, name, *draw_clip(figures, **drawn))
+    return judge.fn(Batch(items=(item,)), config, Env(store=store))
+
+
+def test_the_stage_writes_sample_and_picture(tmp_path: Path) -> None:
+    batch = run(tmp_path, "dance", CROSSING, Config())
+    (item,) = batch.items
+    sample = sample_of(item)
+    assert (sample.verdict, sample.key, len(sample.coverage)) == ("accepted", "dance-00000000-00000000", 2)
+    assert sample.provenance["render"] == item.artifacts["render"].key
+    assert sample.provenance["render.version"] == "1"
+    assert len(sample.provenance["config"]) == 64
+    picture = cv2.imread(str(item.folder("judge") / "ref.png"))[..., ::-1]
+    shown = read_window(item.folder("render") / "clip.mp4", [sample.reference_frame])[0]
+    assert np.array_equal(picture, shown)
+    people = load_record(People, item.folder("render") / "people.npz")
+    assert people.visible[:, sample.reference_frame].min() > 0.95
+
+
+def test_the_same_clip_gives_the_same_bytes(tmp_path: Path) -> None:
+    folders = []
+    for turn in ("a", "b"):
+        (item,) = run(tmp_path / turn, "dance", DUET, Config(), frames=12).items
+        folders.append(item.folder("judge"))
+    for name in ("sample.npz", "ref.png"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_a_rejected_clip_is_a_reject_by_rule_with_all_reasons(tmp_path: Path) -> None:
+    batch = run(tmp_path, "street", crowd(12, 0.08), Config(), frames=8)
+    assert not batch.items
+    (reject,) = batch.rejects
+    assert (reject.stage, reject.fault, reject.source) == ("judge", False, "street.mp4")
+    assert reject.clip == "street-00000000-00000000"
+    assert "12 people found; at most 8 wanted; 12 of 12 people smaller than 12 %" in reject.reason
+
+
+def test_a_damaged_clip_is_a_fault_and_others_go_on(tmp_path: Path) -> None:
+    store = Store(root=str(tmp_path / "store"))
+    bad = store_clip(store, "bad", *draw_clip(DUET, frames=8))
+    good = store_clip(store, "good", *draw_clip(DUET, frames=8))
+    video = bad.folder("render") / "clip.mp4"
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    batch = judge.fn(Batch(items=(bad, good)), Config(), Env(store=store))
+    assert [item.key for item in batch.items] == [good.key]
+    assert [(r.clip, r.fault) for r in batch.rejects] == [(bad.key, True)]
+
+
+def test_looks_have_one_value_a_person_and_frame() -> None:
+    people, frames = draw_clip((DUET[0], dataclasses.replace(DUET[1], seen=(2, 4))), frames=5)
+    looks: Looks = look(frames, people)
+    assert np.isfinite(looks.sharpness).tolist() == [[True] * 5, [False, False, True, True, False]]
+    assert not looks.still.any()
+    assert measure(people, Fraction(25), looks.sharpness, looks.still).freeze == 0
