@@ -1,6 +1,6 @@
 """BoxMOT: boxes of one frame after another -> track ids. One tracker a clip; its colours, logs and defaults end here.
 
-BoxMOT is AGPL-3.0. It fetches re-ID weights of its own when an appearance tracker gets no vectors: ours always gets them.
+BoxMOT is AGPL-3.0. It fetches re-ID weights of its own when an appearance tracker gets no vectors: ours has them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Tracker(Protocol):
     ) -> np.ndarray:
         """One frame's boxes (N, 4), scores (N,), vectors (N, E) with rows of zeros where there is none, RGB frame.
 
-        Gives (N,) int64 track ids from 1 on; -1 where the tracker follows nothing. Frames without a box count too.
+        Gives (N,) int64 track ids from 0 on; -1 where the tracker follows nothing. Frames without a box count too.
         """
         ...
 
@@ -105,8 +105,9 @@ class BoxMOTTracker:
 def _build(name: TrackerName, *, rate: int, buffer: int, age: int, camera: bool) -> object:
     import boxmot
 
-    # Importing it opens its log to standard error; each tracker would announce its parameters there.
-    logging.getLogger("boxmot").setLevel(logging.WARNING)
+    # Importing it opens its log to standard error; each tracker would announce itself there,
+    # and each frame that the camera model cannot follow.
+    logging.getLogger("boxmot").setLevel(logging.ERROR)
     if name == "bytetrack":
         return boxmot.ByteTrack(frame_rate=rate, track_buffer=buffer, track_thresh=0.4, match_thresh=0.8)
     if name == "botsort":

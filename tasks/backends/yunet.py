@@ -1,4 +1,4 @@
-"""YuNet: faces in a picture. Decodes the 2021 export (three outputs) itself: OpenCV reads only the one of 2023 by now."""
+"""YuNet: faces in a picture. Decodes the 2021 export (three outputs) itself: OpenCV reads only the 2023 one by now."""
 
 from __future__ import annotations
 

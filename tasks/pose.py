@@ -1,0 +1,60 @@
+"""Clip, Tracklets -> Poses: the keypoints of every box, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from datasets.records import Poses, Tracklets, load_record, save_record
+from datasets.skeleton import SKELETONS
+from datasets.video import read_frames
+from tasks.backends.table import SKELETON_OF, PoseName, estimator
+from tasks.batch import Batch, Env, Item, Stage
+from tasks.clips import clip_of
+from tasks.detect import where
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How poses are estimated; the skeleton follows from the estimator."""
+
+    estimator: PoseName = "movenet-lightning"
+
+
+def compute(item: Item, config: Config, env: Env, out: Path) -> None:
+    """Pose every row that belongs to a tracklet; the others keep a score of 0."""
+    _, path = clip_of(item)
+    tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    network = estimator(config.estimator, where(env))
+    joints = len(SKELETONS[SKELETON_OF[config.estimator]].joints)
+    keypoint = np.zeros((len(tracklets.frame), joints, 2), np.float32)
+    score = np.zeros((len(tracklets.frame), joints), np.float32)
+    rows_of = np.searchsorted(tracklets.frame, np.arange(int(tracklets.frame.max(initial=-1)) + 2))
+    for t, frame in enumerate(read_frames(path, frames=len(rows_of) - 1)):
+        rows = np.arange(rows_of[t], rows_of[t + 1])
+        rows = rows[tracklets.tracklet[rows] >= 0]
+        if len(rows):
+            keypoint[rows], score[rows] = network.estimate(frame, tracklets.box[rows])
+    poses = Poses(frame=tracklets.frame, keypoint=keypoint, score=score, skeleton=SKELETON_OF[config.estimator])
+    save_record(poses, out / "poses.npz")
+
+
+STAGE = Stage(
+    name="pose",
+    version=VERSION,
+    inputs=("shots", "track"),
+    compute=compute,
+    weights=lambda config: (config.estimator,),
+)
+
+
+@task(name="pose", cache_policy=NO_CACHE, persist_result=False)
+def pose(batch: Batch, config: Config, env: Env) -> Batch:
+    """One batch through this stage."""
+    return STAGE.run(batch, config, env)
