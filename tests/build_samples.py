@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from io import BytesIO
@@ -13,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from datasets.members import Bundle
+from datasets.members import Bundle, on_grid
 from datasets.npz import write_npz
 from datasets.records import Cast, Clip, Event, Motion, People, Sample, save_record
 from datasets.store import Store
@@ -162,3 +163,19 @@ def _fields(record: Clip | Cast | Sample | People) -> bytes:
     buffer = BytesIO()
     save_record(record, buffer)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+EXTRA = {
+    "smpl.npz": small_npz(pose=np.zeros((2, 20, 24, 3), np.float32)),
+    "scene.npz": small_npz(extrinsics=np.eye(4)),
+    "amodal.npz": small_npz(
+        rle=np.zeros(0, np.uint8), offset=np.zeros(41, np.int64), size=np.array([96, 128], np.int32)
+    ),
+    "depth.mkv": b"\x1aE\xdf\xa3 depth",
+}
+
+
+def gridded(one: Bundle) -> Bundle:
+    """A bundle whose poses already lie on the stored grid."""
+    grid = {"keypoint": 1 / 64, "box": 1 / 64, "score": 1 / 4096, "visible": 1 / 4096, "confidence": 1 / 4096}
+    return replace(one, people=replace(one.people, **{n: on_grid(getattr(one.people, n), s) for n, s in grid.items()}))

@@ -14,24 +14,9 @@ import pytest
 
 from datasets import tar
 from datasets.masks import Masks
-from datasets.members import MEMBERS, Bundle, ShardError, decode_sample, encode_pose, encode_sample, on_grid
+from datasets.members import MEMBERS, Bundle, ShardError, decode_sample, encode_pose, encode_sample
 from datasets.shards import finished, read_sample, read_sidecar, scan_samples, shard_digest, sidecar_path, write_shard
-from tests.build_samples import bundle, equal, small_npz
-
-EXTRA = {
-    "smpl.npz": small_npz(pose=np.zeros((2, 20, 24, 3), np.float32)),
-    "scene.npz": small_npz(extrinsics=np.eye(4)),
-    "amodal.npz": small_npz(
-        rle=np.zeros(0, np.uint8), offset=np.zeros(41, np.int64), size=np.array([96, 128], np.int32)
-    ),
-    "depth.mkv": b"\x1aE\xdf\xa3 depth",
-}
-
-
-def gridded(one: Bundle) -> Bundle:
-    """A bundle whose poses already lie on the stored grid."""
-    grid = {"keypoint": 1 / 64, "box": 1 / 64, "score": 1 / 4096, "visible": 1 / 4096, "confidence": 1 / 4096}
-    return replace(one, people=replace(one.people, **{n: on_grid(getattr(one.people, n), s) for n, s in grid.items()}))
+from tests.build_samples import EXTRA, bundle, equal, gridded
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,8 @@ def dataset_card(
     return "\n\n".join(parts[9:]).join(("\n".join(parts[:9]) + "\n\n", "\n"))
 
 
-def _counts(
-    accepted: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
-) -> Iterable[tuple[str, list[Any]]]:
-    both = (accepted, [row for row in rows if row["verdict"] == "review"])
+def _counts(rows: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, list[Any]]]:
+    both = [[row for row in rows if row["verdict"] == verdict] for verdict in ("accepted", "review")]
     yield "clips", [len(some) for some in both]
     yield "frames", [sum(row["num_frames"] for row in some) for some in both]
     yield "minutes", [f"{sum(row['duration_s'] for row in some) / 60:.1f}" for some in both]

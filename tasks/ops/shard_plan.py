@@ -133,7 +133,7 @@ def balance(entries: Sequence[Entry], target_bytes: int) -> list[list[Entry]]:
 
     >>> one = [Entry(key=k, digest="", bytes=4, verdict="accepted", split="train") for k in "abcde"]
     >>> [len(run) for run in balance(one, 8)]
-    [2, 2, 1]
+    [2, 1, 2]
     """
     total = sum(entry.bytes for entry in entries)
     shards = max(1, -(-total // target_bytes))
