@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datasets.video_clip import ClipFacts, clip_facts, read_frames, read_window
 from datasets.video_file import VideoError
-from datasets.video_source import MAX_FRAMES, VideoFacts, probe_video, read_source
+from datasets.video_source import MAX_FRAMES, VideoFacts, probe_video, read_pictures, read_small, read_source
 from datasets.video_write import VideoWriter, read_depth, write_depth
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "probe_video",
     "read_depth",
     "read_frames",
+    "read_pictures",
+    "read_small",
     "read_source",
     "read_window",
     "write_depth",

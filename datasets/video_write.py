@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from datasets.records import Audio
-from datasets.video_file import EXACT, Damage, VideoError, decode, name_of, open_video, video_stream
+from datasets.video_file import EXACT, Damage, Picture, VideoError, decode, matrix_of, name_of, open_video, video_stream
 from datasets.video_sound import output_rate, read_sound
 
 # Muxers write their version and a random id unless told to be exact.
@@ -59,14 +59,14 @@ class VideoWriter:
             str(path), "w", format="mp4", container_options={**_REPEATABLE, "movflags": "+faststart"}
         )
         self._scaler = VideoReformatter()
+        self._matrix: Colorspace | None = None
         self._video = self._container.add_stream("libx264", rate=self.fps)
         context = self._video.codec_context
         context.width, context.height, context.pix_fmt = width, height, "yuv420p"
         context.time_base = 1 / self.fps
         context.thread_count = 1
-        context.colorspace, context.color_range = 1, int(ColorRange.MPEG)
-        context.color_primaries, context.color_trc = int(ColorPrimaries.BT709), int(ColorTrc.BT709)
         context.options = {
+            "a53cc": "0",  # captions of the source would else be copied into some clips
             "preset": preset,
             "crf": str(crf),
             "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:bframes=3:b-pyramid=none:b-adapt=0"
@@ -81,22 +81,49 @@ class VideoWriter:
         stream.codec_context.bit_rate = _AUDIO_BIT_RATE
         return stream
 
-    def write(self, frame: np.ndarray) -> None:
-        """Add one frame, (h, w, 3) uint8 RGB. Raises ValueError for another shape or dtype."""
-        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
-            raise ValueError(f"frame {self.frames}: want {(*self.size, 3)} uint8 RGB, got {frame.shape} {frame.dtype}")
-        picture = self._scaler.reformat(
-            VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
+    def write(self, frame: Picture) -> None:
+        """Add one frame: (h, w, 3) uint8 RGB, or what read_pictures gives. Raises ValueError for another shape or dtype.
+
+        The first frame decides the colour tags: BT.709 for RGB, else the matrix that its YUV has.
+        """
+        picture = self._encodable(frame)
+        if self.frames == 0:
+            context = self._video.codec_context
+            context.color_range, context.colorspace = int(ColorRange.MPEG), picture.colorspace
+            context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
+            self._matrix = matrix_of(picture)
+        picture.pts, picture.time_base = self.frames, 1 / self.fps
+        self.frames += 1
+        self._container.mux(self._video.encode(picture))
+
+    def _encodable(self, frame: Picture) -> VideoFrame:
+        if isinstance(frame, VideoFrame):
+            if (frame.height, frame.width, frame.format.name) != (*self.size, "yuv420p"):
+                got = f"{(frame.height, frame.width)} {frame.format.name}"
+                raise ValueError(f"frame {self.frames}: want {self.size} yuv420p, got {got}")
+            matrix = matrix_of(frame)
+            source, levels, to = frame, ColorRange.MPEG, self._matrix or matrix
+        else:
+            if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
+                want, got = f"{(*self.size, 3)} uint8 RGB", f"{frame.shape} {frame.dtype}"
+                raise ValueError(f"frame {self.frames}: want {want}, got {got}")
+            source, levels, matrix = (
+                VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
+                ColorRange.JPEG,
+                None,
+            )
+            source.color_primaries, source.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+            to = self._matrix or Colorspace.ITU709
+        return self._scaler.reformat(
+            source,
             format="yuv420p",
-            src_color_range=ColorRange.JPEG,
-            dst_colorspace=Colorspace.ITU709,
+            src_colorspace=matrix,
+            dst_colorspace=to,
+            src_color_range=levels,
             dst_color_range=ColorRange.MPEG,
             interpolation=EXACT,
             threads=1,
         )
-        picture.pts, picture.time_base = self.frames, 1 / self.fps
-        self.frames += 1
-        self._container.mux(self._video.encode(picture))
 
     def add_audio(self, path: str | Path, audio: Audio, start_s: float) -> None:
         """Add the sound of a source from `start_s` on its video's clock, as long as the frames written so far.
