@@ -1,11 +1,7 @@
-"""The command, the DAGs of both routes, and the presets."""
+"""The command, the DAGs of both routes, presets, plan, progress, summary."""
 
-try:
-    from datasets import records as _records  # noqa: F401
-except ImportError as error:
-    import datasets as _other
+import os
 
-    raise ImportError(
-        f"datasets: want Duetflow's own folder, got {_other.__file__}. PyPI's `datasets` stands before it: "
-        "run `pip uninstall datasets`, or start from the project's root"
-    ) from error
+# Prefect reads these when it is imported: nobody is told of a run unless its owner says so.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

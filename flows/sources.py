@@ -112,14 +112,14 @@ def _walk(folder: Path, skip: Sequence[Path], seen: set[tuple[int, int]]) -> Ite
         return
     seen.add((status.st_dev, status.st_ino))
     try:
-        entries = sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
+        entries = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
         raise UsageError(f"{folder}: want a folder that can be read, got {error.strerror}") from error
-    for entry in entries:
-        path = folder / entry.name
-        if entry.is_dir():
+    for name in entries:
+        path = folder / name
+        if path.is_dir():
             yield from _walk(path, skip, seen)
-        elif entry.is_file() or entry.is_symlink():
+        elif path.is_file() or path.is_symlink():
             # A link that leads nowhere stays in: its reject says so, where silence would lose it.
             yield path
 

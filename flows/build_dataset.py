@@ -1,0 +1,207 @@
+"""Videos, motion or scenes -> a dataset: the command, and the flow that deployments run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from prefect import flow
+
+from datasets.lock import BusyError, building
+from flows.checks import bytes_needed, check_disk, fetch_weights
+from flows.errors import Interrupted, UsageError
+from flows.footage import footage
+from flows.motion import motion
+from flows.plan import forecast, weights_of
+from flows.presets import PRESETS
+from flows.progress import reporting
+from flows.run import Options, Run, prepare
+from flows.runners import FORMS
+from flows.server import prefect_api
+from flows.stopping import Stopped, stoppable
+from flows.summary import Summary, summarise
+
+ROUTES = {"footage": footage, "motion": motion}
+# A killed run's half-made artifacts; nothing takes a day to make.
+STALE_S = 24 * 3600.0
+OK, RED, USAGE = 0, 1, 2
+
+EXAMPLES = """examples:
+  python -m flows.build_dataset                                    the demo: two people from motion made here
+  python -m flows.build_dataset footage/ --weights weights/        a folder of videos, preset light
+  python -m flows.build_dataset amass/ duet.yaml --out out/duets   motion and scene files
+  python -m flows.build_dataset footage/ --set shots.max_s=6 --dry-run
+  python -m flows.build_dataset footage/ --preset pairfs-4k --runner processes:8 --json
+
+exit code: 0; 1 when more than the allowed fraction failed or nothing was produced; 2 for a command that cannot be run.
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+
+def build(run: Run) -> Summary:
+    """Build the dataset of a run, through the flow of its route. One build at a time in OUT.
+
+    Raises BusyError when another holds OUT, UsageError for weights or disk that are not there, Interrupted when a worker is lost.
+    """
+    started = time.monotonic()
+    with building(run.out):
+        run.env.store.sweep(older_than_s=STALE_S, now_s=time.time())
+        check_disk(run.env.store.root, bytes_needed(run.sources))
+        fetch_weights(weights_of(run), run.env)
+        route = ROUTES[run.route].with_options(
+            task_runner=run.runner.start(), flow_run_name=f"{run.preset}: {Path(run.out).name}"
+        )
+        shelf = route(run)
+    return summarise(shelf, sources=len(run.sources), seconds=time.monotonic() - started)
+
+
+@flow(name="build_dataset")
+def build_dataset(
+    sources: list[str] | None = None,
+    preset: str | None = None,
+    out: str | None = None,
+    store: str | None = None,
+    weights: str | None = None,
+    runner: str = "processes",
+    settings: list[str] | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    max_failed_fraction: float = 0.1,
+) -> dict[str, Any]:
+    """Build a dataset from videos, motion files or scenes; the parameters are the command's options.
+
+    `settings` are STAGE.FIELD=VALUE texts. Gives the summary; fails when too much failed or nothing was produced.
+    """
+    options = Options(
+        sources=tuple(sources or ()),
+        preset=preset,
+        out=out,
+        store=store,
+        weights=weights,
+        runner=runner,
+        settings=tuple(settings or ()),
+        seed=seed,
+        limit=limit,
+        max_failed_fraction=max_failed_fraction,
+    )
+    run = prepare(options)
+    summary = build(run)
+    trouble = summary.trouble(run.max_failed_fraction)
+    if trouble:
+        raise RuntimeError(trouble)
+    return summary.plain()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Gives the exit code."""
+    arguments = _parser().parse_args(argv)
+    options = Options(
+        sources=tuple(arguments.sources),
+        preset=arguments.preset,
+        out=arguments.out,
+        store=arguments.store,
+        weights=arguments.weights,
+        runner=arguments.runner,
+        settings=tuple(arguments.settings),
+        seed=arguments.seed,
+        limit=arguments.limit,
+        max_failed_fraction=arguments.max_failed_fraction,
+    )
+    with stoppable(_tell) as stop, _own_stdout() as stdout:
+        try:
+            return _command(options, arguments, stdout)
+        except (Stopped, KeyboardInterrupt):
+            return stop.exit_code
+        except (UsageError, BusyError) as error:
+            _tell(f"error: {error}")
+            return USAGE
+        except Interrupted as error:
+            _tell(f"error: {error}")
+            return RED
+        except Exception as error:
+            if stop.signal is not None:
+                return stop.exit_code
+            logging.getLogger("duetflow").exception("the run failed")
+            _tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
+            return RED
+
+
+def _command(options: Options, arguments: argparse.Namespace, stdout: TextIO) -> int:
+    run = prepare(options, device=arguments.device)
+    if arguments.dry_run:
+        plan = forecast(run)
+        print(json.dumps(plan.plain(), indent=1) if arguments.json else plan.text(), file=stdout)
+        return OK
+    with reporting() as reporter:
+        reporter.say(f"{run.preset}: {len(run.sources)} sources -> {run.out}, {run.runner.kind}:{run.runner.workers}")
+        with prefect_api():
+            summary = build(run)
+    print(json.dumps(summary.plain()) if arguments.json else summary.text(), file=stdout)
+    trouble = summary.trouble(run.max_failed_fraction)
+    if trouble:
+        _tell(f"error: {trouble}")
+    return RED if trouble else OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m flows.build_dataset",
+        description="Videos, SMPL motion or scenes in; shards with one identity, pose and mask track a person out.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("sources", metavar="SOURCE", nargs="*", help="a video, motion file, scene (YAML or JSON), folder, or .txt list of those")
+    add("--preset", metavar="NAME", help=f"{', '.join(PRESETS)}; left out, it follows from the sources: light or motion, demo without any")
+    add("--out", metavar="DIR", help="the dataset (default: out/PRESET)")
+    add("--store", metavar="DIR", help="artifacts that later runs reuse (default: out/.store)")
+    add("--weights", metavar="DIR", help="where weights are looked for first; then the cache, then the network")
+    add("--runner", default="processes", help=f"{FORMS} (default: processes, one a core)")
+    add("--device", default="cpu", help="what networks run on: cpu, cuda, cuda:1 (default: cpu)")
+    add("--set", dest="settings", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting of the preset")
+    add("--seed", type=int, metavar="N", help="of scenes, cameras and splits")
+    add("--limit", type=int, metavar="N", help="the first N sources only")
+    add("--max-failed-fraction", type=float, default=0.1, metavar="F", help="exit 1 when more than this share fails (default: 0.1)")
+    add("--json", action="store_true", help="print one JSON object on standard output, and nothing else there")
+    add("--dry-run", action="store_true", help="print what a run would do, and do nothing")
+    add("--verbose", action="store_true", help="show Prefect's own log lines")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line and exit code 2, like all other usage errors here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is."""
+        self.exit(USAGE, f"error: {message}; {self.prog} --help lists the options\n")
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Standard output for us alone: whatever libraries, or worker processes, print there goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(kept), "w", encoding="utf-8") as stdout:
+            yield stdout
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

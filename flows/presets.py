@@ -1,0 +1,85 @@
+"""Name -> full configuration: each preset is a function; `--set` changes single fields of what it returns."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from tasks import bind, detect, identify, judge, motion as motion_stage, pose, probe, render, report, segment, shard, shots, track
+
+Route = Literal["footage", "motion"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootageConfig:
+    """Every setting of the footage route, stage by stage in running order."""
+
+    route: ClassVar[Route] = "footage"
+    probe: probe.Config = field(default_factory=probe.Config)
+    shots: shots.Config = field(default_factory=shots.Config)
+    detect: detect.Config = field(default_factory=detect.Config)
+    track: track.Config = field(default_factory=track.Config)
+    pose: pose.Config = field(default_factory=pose.Config)
+    segment: segment.Config = field(default_factory=segment.Config)
+    bind: bind.Config = field(default_factory=bind.Config)
+    identify: identify.Config = field(default_factory=identify.Config)
+    judge: judge.Config = field(default_factory=judge.Config)
+    report: report.Config = field(default_factory=report.Config)
+    shard: shard.Config = field(default_factory=shard.Config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionConfig:
+    """Every setting of the motion route, stage by stage in running order."""
+
+    route: ClassVar[Route] = "motion"
+    motion: motion_stage.Config = field(default_factory=motion_stage.Config)
+    render: render.Config = field(default_factory=render.Config)
+    judge: judge.Config = field(default_factory=judge.Config)
+    report: report.Config = field(default_factory=report.Config)
+    shard: shard.Config = field(default_factory=shard.Config)
+
+
+Preset = FootageConfig | MotionConfig
+
+
+def demo() -> MotionConfig:
+    """Two people from motion that the project makes itself: a CPU, no weights, minutes."""
+    return MotionConfig(shard=shard.Config(name="duetflow-demo"))
+
+
+def motion() -> MotionConfig:
+    """Motion and scene files; single-person motions become seeded duets."""
+    return MotionConfig(shard=shard.Config(name="duetflow-motion"))
+
+
+def light() -> FootageConfig:
+    """Footage on a CPU: RTMDet-nano, MoveNet, BoxMOT with re-ID 0248, GrabCut."""
+    return FootageConfig(shard=shard.Config(name="duetflow-light"))
+
+
+def pairfs_4k() -> FootageConfig:
+    """Pairs of people, as the paper's PairFS-4K: YOLOX-m, whole-body poses, BoT-SORT with OSNet, SAM 2.1 large."""
+    return FootageConfig()
+
+
+def humanrob_300() -> FootageConfig:
+    """Humans with robots, as the paper's HumanRob-300: as pairfs-4k, and each identity marked human or robot."""
+    return FootageConfig()
+
+
+PRESETS: dict[str, Callable[[], Preset]] = {
+    "demo": demo,
+    "light": light,
+    "motion": motion,
+    "pairfs-4k": pairfs_4k,
+    "humanrob-300": humanrob_300,
+}
+
+
+def near(name: str) -> str:
+    """A hint at the preset that was probably meant."""
+    close = difflib.get_close_matches(name, PRESETS, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

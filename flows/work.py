@@ -1,0 +1,110 @@
+"""Batches -> futures -> batches: one stage after another over all batches, each batch going on as soon as it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from prefect import Task, unmapped
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import PrefectFuture
+from prefect.runtime import task_run
+
+from flows.batches import merge
+from flows.errors import Interrupted
+from flows.progress import current
+from flows.run import Run
+from tasks.batch import Batch, Reject
+
+PROGRESS_EVERY_S = 2.0
+
+
+def name_of_run() -> str:
+    """What Prefect's pages call a task run: the stage and the batch's first item."""
+    batch = task_run.parameters.get("batch")
+    items = batch.items if isinstance(batch, Batch) else ()
+    more = f" and {len(items) - 1} more" if len(items) > 1 else ""
+    return f"{task_run.task_name}: {items[0].key}{more}" if items else f"{task_run.task_name}: nothing"
+
+
+class Work:
+    """The stages of one run over its batches."""
+
+    def __init__(self, run: Run, stages: int) -> None:
+        self._run, self._stages = run, stages
+        self._reporter = current()
+        self._handed: list[PrefectFuture[Any]] = []
+        self._rejects_told: set[Reject] = set()
+        self._stages_done = self._stages_out = 0
+        self._shown = time.monotonic()
+        self._artifact = create_progress_artifact(0.0, key=f"{run.route}-progress", description=f"{run.preset}: {run.out}")
+
+    def each(self, stage: Task[..., Batch], batches: Sequence[Batch] | Sequence[PrefectFuture[Batch]]) -> list[PrefectFuture[Batch]]:
+        """Hand out every batch to a stage, with the stage's part of the configuration. Returns at once."""
+        named = stage.with_options(task_run_name=name_of_run)
+        config = getattr(self._run.config, stage.name)
+        self._reporter.begin(stage.name, len(batches), 0)
+        futures = list(named.map(list(batches), config=unmapped(config), env=unmapped(self._run.env)))
+        for future in futures:
+            self._handed.append(future)
+            future.add_done_callback(lambda done, stage=stage.name: self._tell(stage, done))
+        self._stages_out += 1
+        return futures
+
+    def gather(self, futures: Iterable[PrefectFuture[Batch]]) -> Batch:
+        """Wait for the last stage handed out, and put its batches together.
+
+        Raises Interrupted when a worker was lost, or the first error of a task: an item's own faults are rejects and raise nothing.
+        """
+        futures, done = list(futures), []
+        for future in futures:
+            done.append(self._result(future))
+            self._show(len(done) / len(futures))
+        self._stages_done, self._stages_out = self._stages_done + self._stages_out, 0
+        return merge(done)
+
+    def finish(self) -> None:
+        """All stages are done."""
+        update_progress_artifact(self._artifact, progress=100.0)
+
+    def _result(self, future: PrefectFuture[Batch]) -> Batch:
+        try:
+            return future.result()
+        except Exception as error:
+            raise self._root(error) from error
+
+    def _root(self, error: Exception) -> Exception:
+        """The first fault of the run; those of later stages only follow from it."""
+        for future in self._handed:
+            try:
+                future.result(timeout=0)
+            except BrokenProcessPool:
+                return Interrupted(
+                    "a worker process ended in the middle of its work (killed, or out of memory); what was complete is kept in "
+                    f"{self._run.env.store.root}: run the same command again to go on, with fewer workers "
+                    "(--runner processes:N) if memory was short"
+                )
+            except TimeoutError:
+                continue
+            except Exception as first:
+                return first
+        return error
+
+    def _tell(self, stage: str, future: PrefectFuture[Batch]) -> None:
+        try:
+            batch = future.result(timeout=0)
+        except Exception:
+            return  # `gather` raises it
+        fresh = [r for r in batch.rejects if r not in self._rejects_told]
+        self._rejects_told.update(fresh)
+        told = [f"{r.stage}: {r.clip or r.source}: {'failed' if r.fault else 'rejected'}: {r.reason}" for r in fresh]
+        self._reporter.advance(stage, len(batch.items), told)
+
+    def _show(self, share: float) -> None:
+        now = time.monotonic()
+        if now - self._shown < PROGRESS_EVERY_S:
+            return
+        self._shown = now
+        update_progress_artifact(self._artifact, progress=100 * (self._stages_done + share * self._stages_out) / self._stages)
