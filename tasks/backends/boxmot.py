@@ -63,33 +63,35 @@ class BoxMOTTracker:
         """See Tracker."""
         self._frame += 1
         ids = np.full(len(box), -1, np.int64)
-        detections = self._pack(box, score, embedding)
         picture = None
         if self.wants_frames:
             if frame is None:
                 raise ValueError(f"track: {self.name} follows the camera and wants the frame, got none")
             picture = np.ascontiguousarray(frame[..., ::-1])
-        tracks = self._tracker.update(detections, picture)  # type: ignore[attr-defined]
-        # -1 is a box that the tracker only foresaw.
-        index = tracks.detection_indices.numpy()
-        ids[index[index >= 0]] = tracks.track_ids.numpy()[index >= 0]
-        return ids
-
-    def _pack(self, box: np.ndarray, score: np.ndarray, embedding: np.ndarray | None) -> object:
-        import torch
-        from boxmot.structures import Boxes, Detections
-
-        vectors = None
         if self._tracker.requirements.embeddings:  # type: ignore[attr-defined]
             if embedding is None:
                 raise ValueError(f"track: {self.name} compares appearance and wants vectors, got none")
-            vectors = torch.from_numpy(self._fill(embedding))
+            tracks = self._tracker.update(self._pack(box, score, embedding), picture)  # type: ignore[attr-defined]
+            number, index = tracks.track_ids.numpy(), tracks.detection_indices.numpy()
+        else:
+            # Plain rows take a third of the time: box, score, class in; box, id, score, class, row out.
+            rows = np.column_stack([box, score, np.zeros(len(box))]).astype(np.float32)
+            out = self._tracker.update(rows, picture)  # type: ignore[attr-defined]
+            number, index = out[:, 4].astype(np.int64), out[:, 7].astype(np.int64)
+        # -1 is a box that the tracker only foresaw.
+        ids[index[index >= 0]] = number[index >= 0]
+        return ids
+
+    def _pack(self, box: np.ndarray, score: np.ndarray, embedding: np.ndarray) -> object:
+        import torch
+        from boxmot.structures import Boxes, Detections
+
         return Detections(
             geometry=Boxes(torch.from_numpy(np.ascontiguousarray(box, np.float32))),
             scores=torch.from_numpy(np.ascontiguousarray(score, np.float32)),
             class_ids=torch.zeros(len(box), dtype=torch.int64),
             sample_id=f"{self._frame:08d}",
-            embeddings=vectors,
+            embeddings=torch.from_numpy(self._fill(embedding)),
         )
 
     def _fill(self, embedding: np.ndarray) -> np.ndarray:
@@ -104,9 +106,10 @@ class BoxMOTTracker:
 
 def _build(name: TrackerName, *, rate: int, buffer: int, age: int, camera: bool) -> object:
     import boxmot
+    import boxmot.utils
 
-    # Importing it opens its log to standard error; each tracker would announce itself there,
-    # and each frame that the camera model cannot follow.
+    # Its log opens to standard error when it is first imported; each tracker would announce itself there, and so would
+    # each frame whose camera motion it cannot follow.
     logging.getLogger("boxmot").setLevel(logging.ERROR)
     if name == "bytetrack":
         return boxmot.ByteTrack(frame_rate=rate, track_buffer=buffer, track_thresh=0.4, match_thresh=0.8)

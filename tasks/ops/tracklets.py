@@ -1,0 +1,211 @@
+"""Track ids -> tracklets: cut wherever it is unsure that the next box is still the same person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.ops.boxes import area, contact, covered, iou
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Detections of one clip with what is known of each; row i of every array is the same box."""
+
+    frame: np.ndarray  # (N,)   ascending
+    box: np.ndarray  # (N, 4)
+    track: np.ndarray  # (N,)   the tracker's id, -1: none
+    embedding: np.ndarray  # (N, E) unit vectors, zeros where none was taken
+    fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a tracklet may do and still be one person."""
+
+    contact_iou: float  # boxes of two people that overlap more touch
+    gap_s: float  # time without a box
+    jump: float  # body heights off the foreseen place, beyond what 1.5 heights / s^2 ... of dancing explains
+    resize: float  # factor in area from one box to the next
+    alike: float  # least cosine between appearances before and after
+
+
+def adopt(rows: Rows, least_iou: float = 0.5) -> np.ndarray:
+    """Track ids with each track grown backwards over boxes that no track has: trackers name a person late.
+
+    Gives (N,) int64. A box joins the track whose first box, one frame on, it overlaps most and by at least `least_iou`.
+    """
+    track = np.array(rows.track, np.int64)
+    starts = np.searchsorted(rows.frame, np.arange(int(rows.frame.max(initial=-1)) + 2))
+    for t in range(len(starts) - 3, -1, -1):
+        here = np.arange(starts[t], starts[t + 1])
+        free = here[track[here] < 0]
+        taken = set(track[here].tolist())
+        following = np.array(
+            [row for row in range(starts[t + 1], starts[t + 2]) if track[row] >= 0 and int(track[row]) not in taken],
+            int,
+        )
+        if not len(free) or not len(following):
+            continue
+        overlap = iou(rows.box[free], rows.box[following])
+        while overlap.max() >= least_iou:
+            i, j = np.unravel_index(overlap.argmax(), overlap.shape)
+            track[free[i]] = track[following[j]]
+            overlap[i], overlap[:, j] = -1, -1
+    return track
+
+
+def cut(rows: Rows, limits: Limits) -> np.ndarray:
+    """Tracklet of each row, (N,) int32, numbered by first frame; -1 where there is no track.
+
+    A track is cut where boxes begin and cease to touch; where two who touch change sides; where someone is lost or
+    comes up right beside it; over a gap that is long, or that falls where people touch; where a box jumps or changes
+    size; where it looks different after than before.
+    """
+    touching = _touching(rows, limits)
+    crossed = _crossings(rows, touching) | _beside_the_lost(rows)
+    tracklet = np.full(len(rows.frame), -1, np.int32)
+    pieces: list[np.ndarray] = []
+    for track in np.unique(rows.track[rows.track >= 0]):
+        member = np.flatnonzero(rows.track == track)
+        breaks = np.zeros(len(member), bool)  # breaks[i]: row i begins a new tracklet
+        breaks[0] = True
+        breaks[1:] |= touching[member][1:] != touching[member][:-1]
+        breaks |= crossed[member]
+        breaks[1:] |= _gaps(rows, member, touching, limits)
+        odd = _oddness(rows, member, limits)
+        breaks |= odd > 1
+        for i in _changes_of_look(rows, member, breaks, odd, limits):
+            breaks[i] = True
+        pieces += np.split(member, np.flatnonzero(breaks)[1:])
+    pieces.sort(key=lambda piece: (int(rows.frame[piece[0]]), int(piece[0])))
+    for number, piece in enumerate(pieces):
+        tracklet[piece] = number
+    return tracklet
+
+
+def _touching(rows: Rows, limits: Limits) -> np.ndarray:
+    """(N,) bool: rows whose box touches another's; episodes and pauses of up to a tenth of a second are evened out."""
+    overlap = np.zeros(len(rows.frame))
+    for t in np.unique(rows.frame):
+        here = np.flatnonzero(rows.frame == t)
+        overlap[here] = contact(rows.box[here])
+    state = overlap > limits.contact_iou
+    brief = max(rows.fps / 10, 1)
+    for track in np.unique(rows.track[rows.track >= 0]):
+        member = np.flatnonzero(rows.track == track)
+        # Pauses first: a flicker within one embrace must not fall apart into moments too short to count.
+        for flicker in (False, True):
+            runs = np.split(member, np.flatnonzero(np.diff(state[member])) + 1)
+            for run in runs[1:-1]:
+                if state[run[0]] == flicker and rows.frame[run[-1]] - rows.frame[run[0]] + 1 <= brief:
+                    state[run] = not flicker
+    return state
+
+
+def _crossings(rows: Rows, touching: np.ndarray) -> np.ndarray:
+    """(N,) bool: rows between which someone changes sides, left for right, with someone that they touch.
+
+    A side is sure when the centres are a tenth of a box apart; what lies between one sure side and the other is a piece
+    of its own, cut off at both ends.
+    """
+    crossed = np.zeros(len(rows.frame), bool)
+    side: dict[tuple[int, int], tuple[bool, int]] = {}  # of a pair: who is left, and the frame where that was last sure
+    after = _following(rows)
+    for t in np.unique(rows.frame):
+        here = [row for row in np.flatnonzero(rows.frame == t) if rows.track[row] >= 0]
+        for i, j in [(i, j) for i in here for j in here if rows.track[i] < rows.track[j]]:
+            apart = (rows.box[i, 0] + rows.box[i, 2] - rows.box[j, 0] - rows.box[j, 2]) / 2
+            width = (rows.box[i, 2] - rows.box[i, 0] + rows.box[j, 2] - rows.box[j, 0]) / 2
+            pair = int(rows.track[i]), int(rows.track[j])
+            if abs(apart) < 0.1 * width:
+                continue
+            left, last = side.get(pair, (bool(apart < 0), int(t)))
+            if left != (apart < 0) and (touching[i] or touching[j] or _touched(rows, touching, pair, last, int(t))):
+                crossed[[i, j]] = True
+                for row in np.flatnonzero((rows.frame == last) & np.isin(rows.track, pair)):
+                    if after[row] >= 0:
+                        crossed[after[row]] = True
+            side[pair] = bool(apart < 0), int(t)
+    return crossed
+
+
+def _beside_the_lost(rows: Rows, near: float = 0.2) -> np.ndarray:
+    """(N,) bool: rows at which somebody else's track, seen a frame before, has no box any more, or just got one.
+
+    Where two become one box, nobody can say whose it is. `near`: the share of the lost box that the row's box covers.
+    """
+    unsure = np.zeros(len(rows.frame), bool)
+    first, last = int(rows.frame.min(initial=0)), int(rows.frame.max(initial=-1))
+    followed = np.flatnonzero(rows.track >= 0)
+    by_frame = {int(t): followed[rows.frame[followed] == t] for t in np.unique(rows.frame[followed])}
+    for t in range(first, last):
+        before, after = by_frame.get(t, _NONE), by_frame.get(t + 1, _NONE)
+        lost = before[~np.isin(rows.track[before], rows.track[after])]
+        come = after[~np.isin(rows.track[after], rows.track[before])]
+        stay = after[np.isin(rows.track[after], rows.track[before])]
+        if len(stay) and len(lost) + len(come):
+            gone = np.concatenate([lost, come])
+            unsure[stay] |= (covered(rows.box[gone], rows.box[stay]) > near).any(0)
+    return unsure
+
+
+_NONE = np.zeros(0, int)
+
+
+def _following(rows: Rows) -> np.ndarray:
+    """(N,) the next row of the same track, -1 at its end."""
+    after = np.full(len(rows.frame), -1)
+    for track in np.unique(rows.track[rows.track >= 0]):
+        member = np.flatnonzero(rows.track == track)
+        after[member[:-1]] = member[1:]
+    return after
+
+
+def _touched(rows: Rows, touching: np.ndarray, pair: tuple[int, int], start: int, stop: int) -> bool:
+    """Whether one of a pair touched somebody between two frames."""
+    between = (rows.frame >= start) & (rows.frame <= stop) & np.isin(rows.track, pair)
+    return bool(touching[between].any())
+
+
+def _gaps(rows: Rows, member: np.ndarray, touching: np.ndarray, limits: Limits) -> np.ndarray:
+    """(n - 1,) bool: steps between rows of a track over which the person may have been exchanged unseen."""
+    step = np.diff(rows.frame[member])
+    near = touching[member][1:] | touching[member][:-1]
+    return (step > max(limits.gap_s * rows.fps, 1)) | ((step > 1) & near)
+
+
+def _oddness(rows: Rows, member: np.ndarray, limits: Limits) -> np.ndarray:
+    """(n,) how far each row is from what the rows before it foresee; above 1 it is beyond what a body does."""
+    box, time = rows.box[member].astype(np.float64), rows.frame[member] / rows.fps
+    centre, size = (box[:, :2] + box[:, 2:]) / 2, np.maximum(area(box), 1)
+    height = np.sqrt(size)  # a length that bending down hardly changes
+    odd = np.zeros(len(member))
+    for i in range(1, len(member)):
+        first = max(i - 4, 0)
+        step = time[i] - time[i - 1]
+        velocity = (centre[i - 1] - centre[first]) / (time[i - 1] - time[first]) if i - 1 > first else np.zeros(2)
+        off = np.linalg.norm(centre[i] - centre[i - 1] - velocity * step) / height[i - 1]
+        ratio = abs(np.log(size[i] / size[i - 1])) / np.log(limits.resize)
+        odd[i] = max(off / (limits.jump + 3.0 * step), ratio / (1 + 4 * max(step - 1 / rows.fps, 0)))
+    return odd
+
+
+def _changes_of_look(rows: Rows, member: np.ndarray, breaks: np.ndarray, odd: np.ndarray, limits: Limits) -> list[int]:
+    """Positions in a track where it looks different after than before: the oddest row between two looks."""
+    piece = np.cumsum(breaks)
+    looked = np.flatnonzero(rows.embedding[member].any(1))
+    out = []
+    for k in range(1, len(looked)):
+        a, b = looked[k - 1], looked[k]
+        if piece[a] != piece[b]:
+            continue
+        before = [i for i in looked[max(k - 3, 0) : k] if piece[i] == piece[a]]
+        after = [i for i in looked[k : k + 3] if piece[i] == piece[b]]
+        mean_before = rows.embedding[member[before]].mean(0)
+        mean_after = rows.embedding[member[after]].mean(0)
+        length = np.linalg.norm(mean_before) * np.linalg.norm(mean_after)
+        if mean_before @ mean_after < limits.alike * length:
+            out.append(int(a + 1 + odd[a + 1 : b + 1].argmax()))
+    return out

@@ -1,0 +1,113 @@
+"""Clip, Detections -> Tracklets: who could be whom, cut wherever it is unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from datasets.records import Clip, Detections, Tracklets, load_record, save_record
+from datasets.video import read_frames, read_window
+from tasks.backends.boxmot import BoxMOTTracker, TrackerName
+from tasks.backends.reid import CROP, Embedder
+from tasks.backends.table import ReIDName, embedder
+from tasks.batch import Batch, Env, Item, Stage
+from tasks.clips import clip_of
+from tasks.detect import where
+from tasks.ops.boxes import contact
+from tasks.ops.crops import person_crop
+from tasks.ops.quick_mask import quick_mask
+from tasks.ops.tracklets import Limits, Rows, adopt, cut
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How boxes become tracklets, and when these are cut."""
+
+    tracker: TrackerName = "bytetrack"
+    reid: ReIDName = "reid-0248"
+    look_every_s: float = 0.4  # between the frames in which appearance is taken
+    look_iou: float = 0.15  # people whose boxes overlap more are not looked at
+    camera: bool = True  # follow the camera's motion, where the tracker can
+    cut_iou: float = 0.3  # boxes that overlap more touch
+    cut_gap_s: float = 0.25  # without a box
+    cut_jump: float = 0.25  # body sizes off the foreseen place
+    cut_resize: float = 2.0  # factor in area from one box to the next
+    cut_look: float = 0.45  # least cosine between looks before and after
+
+
+def compute(item: Item, config: Config, env: Env, out: Path) -> None:
+    """Follow the boxes, look at some, cut."""
+    clip, path = clip_of(item)
+    found = load_record(Detections, item.folder("detect") / "detections.npz")
+    network = embedder(config.reid, where(env))
+    tracker = BoxMOTTracker(config.tracker, clip.fps, config.cut_gap_s, config.camera)
+    embedding = np.zeros((len(found.frame), network.width), np.float32)
+    track = np.full(len(found.frame), -1, np.int64)
+    rows_of = np.searchsorted(found.frame, np.arange(clip.frames + 1))
+    looked = set(range(0, clip.frames, max(round(config.look_every_s * float(clip.fps)), 1)))
+    for t, frame in pictures(path, clip, looked, every=tracker.wants_frames):
+        rows = np.arange(rows_of[t], rows_of[t + 1])
+        if t in looked and frame is not None:
+            look(frame, found.box[rows], network, config, embedding[rows_of[t] : rows_of[t + 1]])
+        track[rows] = tracker.update(found.box[rows], found.score[rows], embedding[rows], frame)
+    rows = Rows(frame=found.frame, box=found.box, track=track, embedding=embedding, fps=float(clip.fps))
+    rows = Rows(frame=found.frame, box=found.box, track=adopt(rows), embedding=embedding, fps=float(clip.fps))
+    limits = Limits(
+        contact_iou=config.cut_iou,
+        gap_s=config.cut_gap_s,
+        jump=config.cut_jump,
+        resize=config.cut_resize,
+        alike=config.cut_look,
+    )
+    tracklets = Tracklets(
+        frame=found.frame, box=found.box, score=found.score, tracklet=cut(rows, limits), embedding=embedding
+    )
+    save_record(tracklets, out / "tracklets.npz")
+
+
+def pictures(path: Path, clip: Clip, looked: set[int], *, every: bool) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Each frame's index with its picture; when not every picture is wanted, None for those that are not looked at."""
+    if every:
+        yield from enumerate(read_frames(path))
+        return
+    for t in range(clip.frames):
+        yield t, read_window(path, [t])[0] if t in looked else None
+
+
+def look(frame: np.ndarray, box: np.ndarray, network: Embedder, config: Config, into: np.ndarray) -> None:
+    """Appearance vectors of the people who stand clear, written into rows of (N, E); the others' rows stay zeros."""
+    clear = np.flatnonzero(contact(box) <= config.look_iou)
+    if not len(clear):
+        return
+    crops = [masked_crop(frame, box[i], np.delete(box, i, 0)) for i in clear]
+    into[clear] = network.embed(np.stack(crops))
+
+
+def masked_crop(frame: np.ndarray, box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """A person's box at the re-ID networks' size, black where it is not the person."""
+    mask = quick_mask(frame, box, others).astype(np.uint8)
+    crop = person_crop(frame, box, None, CROP)
+    return crop * cv2.resize(mask, CROP[::-1], interpolation=cv2.INTER_NEAREST)[..., None]
+
+
+STAGE = Stage(
+    name="track",
+    version=VERSION,
+    inputs=("shots", "detect"),
+    compute=compute,
+    weights=lambda config: (config.reid,),
+)
+
+
+@task(name="track", cache_policy=NO_CACHE, persist_result=False)
+def track(batch: Batch, config: Config, env: Env) -> Batch:
+    """One batch through this stage."""
+    return STAGE.run(batch, config, env)
