@@ -48,7 +48,7 @@ def motion_sources(folder: str | Path) -> list[Path]:
     for path in sorted(root.rglob("*")):
         if any(part.startswith(".") for part in path.relative_to(root).parts) or not is_motion_file(path):
             continue
-        source = _source_of(path)
+        source = source_of(path)
         if source not in out:
             out.append(source)
     return out
@@ -129,7 +129,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     return out
 
 
-def _source_of(path: Path) -> Path:
+def source_of(path: Path) -> Path:
     """The file itself, or what stands for the group that it belongs to."""
     if path.suffix.lower() == ".npz":
         try:
