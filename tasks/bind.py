@@ -1,0 +1,76 @@
+"""Clip, Tracklets, Poses, Segments -> People: one identity each through the whole clip, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from datasets.records import Poses, Segments, Tracklets, load_record, save_record
+from tasks.batch import Batch, Env, Item, Refused, Stage
+from tasks.clips import clip_of
+from tasks.ops.bind import Rules
+from tasks.ops.bind import bind as bind_tracks
+from tasks.ops.cast import Limits, Shot
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Who counts as one of the people, and how far gaps are filled."""
+
+    people: int | None = None  # exactly so many; None: as many as the evidence asks for
+    max_people: int = 8  # more than this is a crowd, turned away
+    min_height: float = 0.35  # of the main people's height: smaller ones are audience
+    min_presence: float = 0.15  # share of the frames in which someone must be found; below, a passer-by
+    touch: float = 0.15  # intersection over union from which two boxes touch
+    fill_s: float = 0.5  # gaps up to this are interpolated, longer ones left open
+    doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
+    doubt: float = 0.75  # certainty, 0..1, below which a step from track to track becomes an event
+
+    def __post_init__(self) -> None:
+        if self.people is not None and not 1 <= self.people <= self.max_people:
+            raise ValueError(f"bind.people: want 1 .. {self.max_people} or none, got {self.people}")
+        if not 0 <= self.doubt <= 1 or not 0 < self.touch < 1:
+            raise ValueError(f"bind: want doubt and touch within 0 .. 1, got {self.doubt} and {self.touch}")
+        if self.fill_s < 0 or self.doubt_s < 0:
+            raise ValueError(f"bind: want fill_s and doubt_s of 0 or more, got {self.fill_s} and {self.doubt_s}")
+
+
+def compute(item: Item, config: Config, env: Env, out: Path) -> None:
+    """Bind a clip's tracks to its people. Refuses a clip in which nobody stays, or a crowd does."""
+    clip, _ = clip_of(item)
+    rules = Rules(
+        limits=Limits(people=config.people, min_height=config.min_height, min_presence=config.min_presence),
+        touch=config.touch,
+        fill_s=config.fill_s,
+        doubt_s=config.doubt_s,
+        doubt=config.doubt,
+    )
+    people, left_out = bind_tracks(
+        load_record(Tracklets, item.folder("track") / "tracklets.npz"),
+        load_record(Poses, item.folder("pose") / "poses.npz"),
+        load_record(Segments, item.folder("segment") / "segments.npz"),
+        Shot(frames=clip.frames, fps=float(clip.fps), size=clip.size),
+        rules,
+    )
+    if not people.num_people:
+        why = sorted({left.why for left in left_out})
+        raise Refused(
+            f"nobody stays in the picture: {len(left_out)} tracks left out ({'; '.join(why) or 'none found'})"
+        )
+    if people.num_people > config.max_people:
+        raise Refused(f"a crowd: {people.num_people} people bound, wanted at most {config.max_people}")
+    save_record(people, out / "people.npz")
+
+
+STAGE = Stage(name="bind", version=VERSION, inputs=("shots", "track", "pose", "segment"), compute=compute)
+
+
+@task(name="bind", cache_policy=NO_CACHE, persist_result=False)
+def bind(batch: Batch, config: Config, env: Env) -> Batch:
+    """One batch through this stage."""
+    return STAGE.run(batch, config, env)

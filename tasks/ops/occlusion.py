@@ -1,0 +1,111 @@
+"""Masks and skeletons of one frame -> exclusive masks, visible shares, flags: who is in front of whom."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from datasets.records import HIDDEN, UNKNOWN, VISIBLE
+from tasks.ops.body import body_scale, draw_body
+from tasks.ops.mask_ops import drop_specks
+from tasks.ops.pose_binding import at_keypoints
+
+_SEEN = 0.2
+# Bones this much nearer, in torso lengths, decide; within it the person who stands lower in the picture is in front.
+_NEARER = 0.12
+
+
+def exclusive(
+    masks: np.ndarray, box: np.ndarray, keypoint: np.ndarray, score: np.ndarray, certain: np.ndarray
+) -> np.ndarray:
+    """Masks of which no two share a pixel, (N, h, w) bool.
+
+    masks (N, h, w) bool, box (N, 4), keypoint (N, J, 2), score (N, J); certain (N,) bool: masks that were seen and not
+    interpolated: they keep what an uncertain one claims too. Else a pixel goes to whoever's bones are nearer in units of
+    their body; where that is even, to whoever's feet are lower, which on a floor is nearer to the camera.
+    """
+    out = masks.copy()
+    for n in np.flatnonzero(~certain):
+        out[n] &= ~out[certain].any(0)
+    claims = out.sum(0)
+    if claims.max(initial=0) < 2:
+        return out
+    contested = claims > 1
+    who = np.flatnonzero((out & contested).any((1, 2)))
+    y, x = np.nonzero(contested)
+    y0, x0, y1, x1 = y.min(), x.min(), y.max() + 1, x.max() + 1
+    cost = np.full((len(who), y1 - y0, x1 - x0), np.inf)
+    front = np.argsort(np.argsort(-_foot(box[who], keypoint[who], score[who])))
+    for i, n in enumerate(who):
+        distance = _distance(keypoint[n], score[n], box[n], (y0, x0, y1, x1), masks.shape[1:])
+        cost[i] = np.where(out[n, y0:y1, x0:x1], distance + _NEARER * front[i], np.inf)
+    winner = cost.argmin(0)
+    inner = contested[y0:y1, x0:x1]
+    for i, n in enumerate(who):
+        out[n, y0:y1, x0:x1] &= ~inner | (winner == i)
+        out[n] = drop_specks(out[n])
+    return out
+
+
+def _foot(box: np.ndarray, keypoint: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """(N,) the y of each person's lower foot: of the ankles where they are seen, else of the box."""
+    ankle = np.where(score[:, 15:17] >= _SEEN, keypoint[:, 15:17, 1], -np.inf).max(1)
+    return np.where(np.isfinite(ankle), ankle, box[:, 3] - 0.05 * (box[:, 3] - box[:, 1]))
+
+
+def _distance(
+    keypoint: np.ndarray, score: np.ndarray, box: np.ndarray, window: tuple[int, ...], size: tuple[int, int]
+) -> np.ndarray:
+    """Distance of a window's pixels to a person's bones, in torso lengths; to the box's upright axis without a pose."""
+    y0, x0, y1, x1 = window
+    scale = body_scale(keypoint, score, box, _SEEN)
+    bones = draw_body(keypoint, score, scale, size, girth=0.15, min_score=_SEEN)
+    if not bones.any():
+        middle = round(float(box[0] + box[2]) / 2)
+        top, bottom = int(box[1]), max(int(box[3]), int(box[1]) + 1)
+        bones[max(top, 0) : bottom, np.clip(middle, 0, size[1] - 1)] = True
+    if not bones.any():
+        return np.full((y1 - y0, x1 - x0), 1e3)
+    # Bones outside the window count too: the transform runs over the box of both.
+    by, bx = np.nonzero(bones)
+    top, left = min(y0, by.min()), min(x0, bx.min())
+    bottom, right = max(y1, by.max() + 1), max(x1, bx.max() + 1)
+    far = (~bones[top:bottom, left:right]).view(np.uint8)
+    distance = cv2.distanceTransform(far, cv2.DIST_L2, 3)
+    return distance[y0 - top : y1 - top, x0 - left : x1 - left] / scale
+
+
+def visible_shares(
+    masks: np.ndarray, claimed: np.ndarray, box: np.ndarray, keypoint: np.ndarray, score: np.ndarray
+) -> np.ndarray:
+    """(N,) the share of each body that is seen: its mask over its mask and what of it others hide.
+
+    masks (N, h, w) exclusive; claimed (N, h, w) before they were: what a person lost to another is hidden, and so is what
+    of the drawn body lies in another's mask.
+    """
+    shares = np.zeros(len(masks))
+    taken = masks.any(0)
+    for n, mask in enumerate(masks):
+        area = int(mask.sum())
+        if not area:
+            continue
+        scale = body_scale(keypoint[n], score[n], box[n], _SEEN)
+        body = draw_body(keypoint[n], score[n], scale, mask.shape, girth=0.8, min_score=_SEEN)
+        hidden = int(((body | claimed[n]) & taken & ~mask).sum())
+        shares[n] = area / (area + hidden)
+    return shares
+
+
+def flags(masks: np.ndarray, keypoint: np.ndarray, score: np.ndarray, slack: int) -> np.ndarray:
+    """COCO's flags, (N, J) uint8: 2 in the own mask (within `slack` pixels) and scored, 1 behind another's mask, 0 unknown."""
+    size = 2 * slack + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    wide = np.stack([cv2.dilate(mask.view(np.uint8), kernel).astype(bool) for mask in masks])
+    inside, near = at_keypoints(masks, keypoint), at_keypoints(wide, keypoint)
+    out = np.full(score.shape, UNKNOWN, np.uint8)
+    for n in range(len(masks)):
+        others = inside[n, np.arange(len(masks)) != n].any(0)
+        out[n, others] = HIDDEN
+        own = inside[n, n] | (near[n, n] & ~others)
+        out[n, own & (score[n] >= _SEEN)] = VISIBLE
+    return out

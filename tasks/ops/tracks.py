@@ -1,0 +1,121 @@
+"""Tracklets, Poses, Segments -> tracks: short certain pieces, with all that is known of each, ready to be bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.records import Poses, Segments, Tracklets
+from tasks.ops.boxes import iou
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Track:
+    """One piece of one tracklet, n frames long (not always each frame: a tracker may miss some)."""
+
+    tracklet: int
+    row: np.ndarray  # (n,) rows of Tracklets and Poses, ascending by frame
+    frame: np.ndarray  # (n,) int
+    box: np.ndarray  # (n, 4)
+    score: np.ndarray  # (n,) how sure the detector is
+    segment: np.ndarray  # (n,) rows of Segments; -1 where there is none
+    look: np.ndarray | None  # (E,) unit mean appearance; None where none was taken
+
+    @property
+    def start(self) -> int:
+        """First frame."""
+        return int(self.frame[0])
+
+    @property
+    def stop(self) -> int:
+        """One past the last frame."""
+        return int(self.frame[-1]) + 1
+
+    @property
+    def height(self) -> float:
+        """Median box height, pixels."""
+        return float(np.median(self.box[:, 3] - self.box[:, 1]))
+
+
+def tracks_of(tracklets: Tracklets, segments: Segments, *, touch: float) -> list[Track]:
+    """All tracks of a clip, by first frame, then tracklet.
+
+    A tracklet that goes on through a contact (intersection over union above `touch`) is cut at the contact's closest frame:
+    whether the same person comes out of it is for the binding to say, and to doubt.
+    """
+    cuts = _contact_cuts(tracklets, touch)
+    at = {(int(f), int(n)): i for i, (f, n) in enumerate(zip(segments.frame, segments.tracklet, strict=True))}
+    tracks = []
+    for name in np.unique(tracklets.tracklet[tracklets.tracklet >= 0]):
+        rows = np.flatnonzero(tracklets.tracklet == name)
+        # Two boxes of one tracklet in one frame would be a tracker's fault; the first stands.
+        rows = rows[np.unique(tracklets.frame[rows], return_index=True)[1]]
+        where = np.searchsorted(tracklets.frame[rows], sorted(cuts.get(int(name), ())))
+        for piece in np.split(rows, where):
+            if len(piece):
+                tracks.append(_track(int(name), piece, tracklets, segments, at))
+    return sorted(tracks, key=lambda track: (track.start, track.tracklet))
+
+
+def _track(
+    name: int, row: np.ndarray, tracklets: Tracklets, segments: Segments, at: dict[tuple[int, int], int]
+) -> Track:
+    frame = tracklets.frame[row].astype(np.int64)
+    segment = np.array([at.get((int(t), name), -1) for t in frame], np.int64)
+    return Track(
+        tracklet=name,
+        row=row,
+        frame=frame,
+        box=tracklets.box[row].astype(np.float64),
+        score=tracklets.score[row].astype(np.float64),
+        segment=segment,
+        look=_pooled(segments.embedding[segment[segment >= 0]], tracklets.embedding[row]),
+    )
+
+
+def _pooled(masked: np.ndarray, boxed: np.ndarray) -> np.ndarray | None:
+    """The mean of a track's masked looks; of its tracker's own where there are none."""
+    for vectors in (masked, boxed):
+        taken = vectors[vectors.any(1)] if vectors.size else vectors
+        if len(taken):
+            mean = taken.mean(0)
+            return mean / max(float(np.linalg.norm(mean)), 1e-9)
+    return None
+
+
+def _contact_cuts(tracklets: Tracklets, touch: float) -> dict[int, set[int]]:
+    """tracklet -> frames before which it is cut: the closest frame of each contact that two tracklets live through."""
+    frames: dict[tuple[int, int], list[tuple[int, float]]] = {}
+    edges = np.flatnonzero(np.diff(tracklets.frame, prepend=-1, append=-1))
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        name = tracklets.tracklet[start:stop]
+        pair = np.triu(iou(tracklets.box[start:stop], tracklets.box[start:stop]), 1)
+        for i, j in zip(*np.nonzero(pair > touch), strict=True):
+            if name[i] >= 0 and name[j] >= 0:
+                key = (int(min(name[i], name[j])), int(max(name[i], name[j])))
+                frames.setdefault(key, []).append((int(tracklets.frame[start]), float(pair[i, j])))
+    cuts: dict[int, set[int]] = {}
+    for pair_names, seen in frames.items():
+        for run in _runs(seen):
+            closest = max(run, key=lambda item: item[1])[0]
+            for name in pair_names:
+                cuts.setdefault(name, set()).add(closest)
+    return cuts
+
+
+def _runs(seen: list[tuple[int, float]], most: int = 5) -> list[list[tuple[int, float]]]:
+    """Ascending (frame, value) pairs in groups, parted where more than `most` frames lie between."""
+    runs: list[list[tuple[int, float]]] = []
+    for item in seen:
+        if runs and item[0] - runs[-1][-1][0] <= most:
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return runs
+
+
+def poses_at(poses: Poses, track: Track, which: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pose of a track's first (0) or last (-1) frame: keypoint (J, 2), score (J,)."""
+    row = track.row[which]
+    return poses.keypoint[row], poses.score[row]
