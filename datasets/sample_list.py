@@ -1,0 +1,107 @@
+"""Dataset folder or shards -> the samples there are, and the order in which a worker of a rank visits its share."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import numpy as np
+
+from datasets.index import COLUMNS, INDEX, read_table
+from datasets.members import ShardError, decode_about, decode_json
+from datasets.shards import read_sample, scan_samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ref:
+    """Where one sample lies."""
+
+    shard: str  # a path or an address that fsspec opens
+    key: str
+    offset: int
+    size: int
+    frames: int
+
+
+def list_samples(source: str | Sequence[str], *, split: str | None, include_review: bool) -> tuple[Ref, ...]:
+    """The samples of a dataset folder, by its index; or of the given shards, by their headers.
+
+    `split` None takes all splits; shards tell theirs by name (SPLIT-NUMBER.tar). A folder's samples in review are left
+    out unless asked for; shards that are named are taken as they are. Raises ShardError where there is nothing to
+    read.
+    """
+    if isinstance(source, str) and not source.endswith(".tar"):
+        refs, where = _from_index(source, split, include_review), f"{source}/{INDEX}"
+    else:
+        shards = [source] if isinstance(source, str) else [str(shard) for shard in source]
+        named = [shard for shard in shards if split in (None, posixpath.basename(shard).rpartition("-")[0])]
+        refs, where = [ref for shard in named for ref in _from_shard(shard)], ", ".join(shards) or "no shard"
+    if not refs:
+        asked = f"split {split!r}" if split else "any split"
+        raise ShardError(f"{where}: want samples of {asked}, got none; see the counts in dataset.json")
+    return tuple(refs)
+
+
+def visit_order(shards: Sequence[str], *, seed: int, epoch: int, buffer: int) -> np.ndarray:
+    """Positions of all samples, (N,) int64, in the order of one epoch: a function of its arguments alone.
+
+    Shards are shuffled whole, and then samples within runs of `buffer`, so that reads stay near each other. With a
+    buffer of 0 the order is as listed.
+    """
+    names, shard = np.unique(np.asarray(shards), return_inverse=True)
+    if buffer == 0:
+        return np.arange(len(shard))
+    rng = np.random.default_rng((seed, epoch))
+    order = np.argsort(rng.permutation(len(names))[shard], kind="stable")
+    for start in range(0, len(order), buffer):
+        rng.shuffle(order[start : start + buffer])
+    return order
+
+
+def share_of(order: np.ndarray, *, rank: int, world_size: int, worker: int, num_workers: int, even: bool) -> np.ndarray:
+    """The part of an order that one worker of one rank visits: all parts together are the whole, none twice.
+
+    With `even`, every rank gets equally many, and up to world_size - 1 samples at the end of the order are left out.
+    """
+    if even:
+        order = order[: len(order) // world_size * world_size]
+    return order[rank::world_size][worker::num_workers]
+
+
+def _from_index(folder: str, split: str | None, include_review: bool) -> list[Ref]:
+    url = f"{folder.rstrip('/')}/{INDEX}"
+    try:
+        with fsspec.open(url, "rb") as file:
+            data: Any = file.read()
+    except FileNotFoundError:
+        raise ShardError(f"{url}: want a dataset folder or a list of .tar shards, got no such file") from None
+    rows = read_table(data, COLUMNS, INDEX)
+    return [
+        Ref(
+            shard=f"{folder.rstrip('/')}/{row['shard']}",
+            key=row["key"],
+            offset=row["offset"],
+            size=row["size"],
+            frames=row["num_frames"],
+        )
+        for row in rows
+        if split in (None, row["split"]) and (include_review or row["verdict"] == "accepted")
+    ]
+
+
+def _from_shard(shard: str) -> list[Ref]:
+    refs = []
+    try:
+        with fsspec.open(shard, "rb") as file:
+            for key, entries in scan_samples(file):
+                offset, size = entries[0].offset, entries[-1].stop - entries[0].offset
+                clip, *_ = decode_about(decode_json(read_sample(file, key, offset, size, ["json"])))
+                refs.append(Ref(shard=shard, key=key, offset=offset, size=size, frames=clip.frames))
+    except FileNotFoundError:
+        raise ShardError(f"{shard}: want a shard, got no such file") from None
+    except ShardError as error:
+        raise ShardError(f"{shard}: {error}") from error
+    return refs
