@@ -7,8 +7,8 @@ from itertools import groupby
 
 from tasks.batch import Batch, Cost, Item
 
-# A task costs about 50 ms beside its work, so a batch should be worth seconds; a run wants several batches a worker, so that none
-# of them idles behind a slow one.
+# A task costs about 50 ms beside its work, so a batch should be worth seconds; a run wants several batches a worker,
+# so that none of them idles behind a slow one.
 BATCHES_PER_WORKER = 4
 MIN_FRAMES, MAX_FRAMES = 240, 6000
 MAX_ITEMS = 64

@@ -49,7 +49,8 @@ A run that was stopped goes on where it was when the same command is given again
 def build(run: Run) -> Summary:
     """Build the dataset of a run, through the flow of its route. One build at a time in OUT.
 
-    Raises BusyError when another holds OUT, UsageError for weights or disk that are not there, Interrupted when a worker is lost.
+    Raises BusyError when another holds OUT, UsageError for weights or disk that are not there, Interrupted when a
+    worker is lost.
     """
     started = time.monotonic()
     with building(run.out):
@@ -60,7 +61,8 @@ def build(run: Run) -> Summary:
             task_runner=run.runner.start(), flow_run_name=f"{run.preset}: {Path(run.out).name}"
         )
         shelf = route(run)
-    return summarise(shelf, sources=len(run.sources), seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return summarise(shelf.left, shelf.rejects, shelf.costs, sources=len(run.sources), seconds=seconds)
 
 
 @flow(name="build_dataset")
@@ -159,17 +161,39 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("sources", metavar="SOURCE", nargs="*", help="a video, motion file, scene (YAML or JSON), folder, or .txt list of those")
-    add("--preset", metavar="NAME", help=f"{', '.join(PRESETS)}; left out, it follows from the sources: light or motion, demo without any")
+    add(
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="a video, motion file, scene (YAML or JSON), folder, or .txt list of those",
+    )
+    add(
+        "--preset",
+        metavar="NAME",
+        help=f"{', '.join(PRESETS)}; left out, it follows from the sources: light or motion, demo without any",
+    )
     add("--out", metavar="DIR", help="the dataset (default: out/PRESET)")
     add("--store", metavar="DIR", help="artifacts that later runs reuse (default: out/.store)")
     add("--weights", metavar="DIR", help="where weights are looked for first; then the cache, then the network")
     add("--runner", default="processes", help=f"{FORMS} (default: processes, one a core)")
     add("--device", default="cpu", help="what networks run on: cpu, cuda, cuda:1 (default: cpu)")
-    add("--set", dest="settings", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting of the preset")
+    add(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="STAGE.FIELD=VALUE",
+        help="change a setting of the preset",
+    )
     add("--seed", type=int, metavar="N", help="of scenes, cameras and splits")
     add("--limit", type=int, metavar="N", help="the first N sources only")
-    add("--max-failed-fraction", type=float, default=0.1, metavar="F", help="exit 1 when more than this share fails (default: 0.1)")
+    add(
+        "--max-failed-fraction",
+        type=float,
+        default=0.1,
+        metavar="F",
+        help="exit 1 when more than this share fails (default: 0.1)",
+    )
     add("--json", action="store_true", help="print one JSON object on standard output, and nothing else there")
     add("--dry-run", action="store_true", help="print what a run would do, and do nothing")
     add("--verbose", action="store_true", help="show Prefect's own log lines")

@@ -45,7 +45,10 @@ def check_folders(out: str, store: str) -> None:
     """Raise UsageError unless OUT and STORE can be written and OUT holds nothing but a dataset."""
     for option, folder in (("--out", out), ("--store", store)):
         if "://" in folder:
-            raise UsageError(f"{option} {folder}: want a folder of this machine, got an address; mount it, or copy OUT there after the run")
+            raise UsageError(
+                f"{option} {folder}: want a folder of this machine, got an address; "
+                "mount it, or copy OUT there afterwards"
+            )
         _check_writable(option, Path(folder))
     if Path(out).absolute() == Path(store).absolute():
         raise UsageError(f"--out {out}: want another folder than --store, got the same")

@@ -1,11 +1,11 @@
-"""What can go wrong with a command before it runs: exit code 2, and a line that says what, wanted, got and what to do."""
+"""What ends a command: one that cannot be run (exit code 2), and one that was cut short."""
 
 from __future__ import annotations
 
 
 class UsageError(ValueError):
-    """The command asks for something that cannot be done; nothing was started."""
+    """The command asks for what cannot be done; nothing was started. Says what, wanted, got and what to do."""
 
 
 class Interrupted(RuntimeError):
-    """The run ended before its work was done: a worker was killed, or somebody asked it to stop. Finished work is kept."""
+    """The run ended before its work was done, because a worker was lost. Finished work is kept."""

@@ -7,7 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from tasks import bind, detect, identify, judge, motion as motion_stage, pose, probe, render, report, segment, shard, shots, track
+from tasks import (
+    bind,
+    detect,
+    identify,
+    judge,
+    pose,
+    probe,
+    render,
+    report,
+    segment,
+    shard,
+    shots,
+    track,
+)
+from tasks import (
+    motion as motion_stage,
+)
 
 Route = Literal["footage", "motion"]
 

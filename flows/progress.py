@@ -51,7 +51,7 @@ class Lines:
             self._of[stage], self._done[stage], self._items[stage] = batches, 0, 0
 
     def advance(self, stage: str, items: int, rejects: Sequence[str]) -> None:
-        """Count a batch; a line when it was the stage's last, or when none came for a while. Each reject has its own."""
+        """Count a batch; a line when it was the stage's last, or none came for a while. Each reject has its own."""
         with self._lock:
             self._done[stage] += 1
             self._items[stage] += items

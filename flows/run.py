@@ -1,4 +1,4 @@
-"""Options -> Run: what a command asks for, checked, completed with defaults and made concrete before any work is done."""
+"""Options -> Run: what a command asks for, checked, completed with defaults and made concrete."""
 
 from __future__ import annotations
 
@@ -89,10 +89,14 @@ def _sources(options: Options, store: str) -> tuple[str, list[SourceFile]]:
     """The preset's name and the sources; a preset that was not named follows from what the sources are."""
     preset = options.preset
     if preset is not None and preset not in presets.PRESETS:
-        raise UsageError(f"--preset {preset}: want one of {', '.join(presets.PRESETS)}, got {preset!r}{presets.near(preset)}")
+        raise UsageError(
+            f"--preset {preset}: want one of {', '.join(presets.PRESETS)}, got {preset!r}{presets.near(preset)}"
+        )
     if not options.sources:
         if preset not in (None, DEMO_NAME):
-            raise UsageError(f"--preset {preset}: want a SOURCE to build from, got none; only the preset demo brings its own")
+            raise UsageError(
+                f"--preset {preset}: want a SOURCE to build from, got none; only the preset demo brings its own"
+            )
         return DEMO_NAME, demo_sources(store)
     kinds = KINDS[presets.PRESETS[preset]().route] if preset else None
     # What the run itself writes is never its source, also when the command is given the folder above.
@@ -106,8 +110,9 @@ def _preset_for(sources: Sequence[SourceFile]) -> str:
     others = [source for source in sources if source.kind != "video"]
     if videos and others:
         raise UsageError(
-            f"SOURCE: want videos or motion and scene files in one run, got both: {len(videos)} such as {videos[0].name}, "
-            f"{len(others)} such as {others[0].name}; name one kind by --preset light or --preset motion, each with its own --out"
+            "SOURCE: want videos, or motion and scene files, in one run, got both: "
+            f"{len(videos)} such as {videos[0].name}, {len(others)} such as {others[0].name}; "
+            "name one kind by --preset light or --preset motion, each with its own --out"
         )
     return "light" if videos else "motion"
 

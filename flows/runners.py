@@ -38,7 +38,7 @@ class Runner:
 
     @property
     def remote(self) -> bool:
-        """Whether workers may be on other machines, where neither our loopback server nor our folders can be taken for granted."""
+        """Whether workers may be on other machines, which see neither our loopback server nor, perhaps, our folders."""
         return self.address is not None
 
     def start(self) -> TaskRunner[Any]:
@@ -97,8 +97,8 @@ def _end_with(sentinel: int) -> None:
 class Processes(ProcessPoolTaskRunner):
     """Prefect's process pool with room for chains of batches.
 
-    Its resolver threads, one a worker, each hold one task until that task's inputs are there; with few of them a slow batch
-    keeps the other batches' next stages from being handed out. A waiting thread costs next to nothing.
+    Its resolver threads, one a worker, each hold one task until that task's inputs are there; with few of them a slow
+    batch keeps the other batches' next stages from being handed out. A waiting thread costs next to nothing.
     """
 
     RESOLVERS = 64

@@ -1,4 +1,4 @@
-"""A Prefect server for the length of one command, where none is configured; it ends with the command, even by kill -9."""
+"""A Prefect server for the length of one command, where none is configured; it ends with it, even by kill -9."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ START_S = 120.0
 def prefect_api() -> Iterator[str]:
     """The address of the Prefect API, in force for this process and those that it starts.
 
-    A configured PREFECT_API_URL is used as it is; else a server of our own is started on a loopback port, on the database
-    of PREFECT_HOME. Raises UsageError when the configured one does not answer, RuntimeError when our own does not start.
+    A configured PREFECT_API_URL is used as it is; else a server of our own is started on a loopback port, on the
+    database of PREFECT_HOME. Raises UsageError when the configured one does not answer, RuntimeError when our own does
+    not start.
     """
     configured = PREFECT_API_URL.value()
     if configured:
@@ -115,9 +116,7 @@ def main(argv: list[str]) -> None:
     import uvicorn
 
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    uvicorn.run(
-        "prefect.server.api.server:create_app", factory=True, fd=int(argv[0]), log_level="error", lifespan="on"
-    )
+    uvicorn.run("prefect.server.api.server:create_app", factory=True, fd=int(argv[0]), log_level="error", lifespan="on")
 
 
 if __name__ == "__main__":

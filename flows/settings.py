@@ -20,7 +20,13 @@ C = TypeVar("C")
 
 NONE = ("none", "null")
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Fraction: "a fraction such as 30000/1001"}
+PLAIN = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Fraction: "a fraction such as 30000/1001",
+}
 
 
 def override(config: C, settings: Iterable[str]) -> C:
@@ -120,7 +126,9 @@ def _set(config: C, setting: str) -> C:
     if not equals or not dot or not stage or not name:
         raise UsageError(f"--set {setting}: want STAGE.FIELD=VALUE, such as {_example(config)}, got {setting!r}")
     if stage not in stages(config):
-        raise UsageError(f"--set {setting}: want one of the stages {', '.join(stages(config))}, got {stage!r}{_near(config, path)}")
+        raise UsageError(
+            f"--set {setting}: want one of the stages {', '.join(stages(config))}, got {stage!r}{_near(config, path)}"
+        )
     part = getattr(config, stage)
     hints = typing.get_type_hints(type(part))
     fields = {field.name: hints[field.name] for field in dataclasses.fields(part)}

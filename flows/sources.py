@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Literal
 
 from flows.errors import UsageError
+from tasks.backends.motion_files import is_motion_file, source_of
 
 Kind = Literal["video", "motion", "scene"]
 EXTENSIONS: dict[str, Kind] = {
-    **dict.fromkeys((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"), "video"),
+    **dict.fromkeys(
+        (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"), "video"
+    ),
     **dict.fromkeys((".wmv", ".flv", ".ogv", ".3gp"), "video"),
     **dict.fromkeys((".npz", ".pkl", ".npy"), "motion"),
     **dict.fromkeys((".yaml", ".yml", ".json"), "scene"),
 }  # type: ignore[dict-item]
 LIST = ".txt"
-TAKEN = f"a video ({', '.join(e for e, k in EXTENSIONS.items() if k == 'video')}), a motion file (.npz, .pkl, .npy), " + (
-    "a scene (.yaml, .yml, .json), a folder, or a .txt list of those"
+TAKEN = (
+    f"a video ({', '.join(e for e, k in EXTENSIONS.items() if k == 'video')}), a motion file (.npz, .pkl, .npy), "
+    + ("a scene (.yaml, .yml, .json), a folder, or a .txt list of those")
 )
 MAX_LIST_BYTES = 64 << 20
 
@@ -35,12 +39,14 @@ class SourceFile:
     kind: Kind
 
 
-def find_sources(given: Sequence[str], *, kinds: Sequence[Kind] | None = None, leave_out: Sequence[Path] = ()) -> list[SourceFile]:
+def find_sources(
+    given: Sequence[str], *, kinds: Sequence[Kind] | None = None, leave_out: Sequence[Path] = ()
+) -> list[SourceFile]:
     """The files that the arguments name: folders searched, lists read, each file once, in the order given.
 
-    Inside a folder the order is that of the names. Hidden files, and whatever lies in the folders of `leave_out` (the run's own
-    output), are no sources. With `kinds`, a folder gives those kinds only; a file of another kind that is named by
-    itself is an error. Raises UsageError for what is not there, cannot be read, or names nothing.
+    Inside a folder the order is that of the names. Hidden files, and whatever lies in the folders of `leave_out` (the
+    run's own output), are no sources. With `kinds`, a folder gives those kinds only; a file of another kind that is
+    named by itself is an error. Raises UsageError for what is not there, cannot be read, or names nothing.
     """
     found: dict[str, SourceFile] = {}
     skip = [folder.resolve() for folder in leave_out]
@@ -62,7 +68,9 @@ def _of_argument(argument: str, kinds: Sequence[Kind] | None, skip: Sequence[Pat
     elif path.is_file():
         yield _of_file(path, path.parent, kinds)
     else:
-        raise UsageError(f"{argument}: want {TAKEN}, got {'a special file' if path.exists() else 'no such file or folder'}")
+        raise UsageError(
+            f"{argument}: want {TAKEN}, got {'a special file' if path.exists() else 'no such file or folder'}"
+        )
 
 
 def _of_file(path: Path, root: Path, kinds: Sequence[Kind] | None) -> SourceFile:
@@ -70,7 +78,9 @@ def _of_file(path: Path, root: Path, kinds: Sequence[Kind] | None) -> SourceFile
     if kind is None:
         raise UsageError(f"{path}: want {TAKEN}, got a file that ends in {path.suffix or 'nothing'!r}")
     if kinds is not None and kind not in kinds:
-        raise UsageError(f"{path}: want {_wanted(kinds)} for this preset, got a {kind} file; leave --preset out or name another")
+        raise UsageError(
+            f"{path}: want {_wanted(kinds)} for this preset, got a {kind} file; leave --preset out or name another"
+        )
     return _source(path, root, kind)
 
 
@@ -81,8 +91,12 @@ def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> 
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: want a UTF-8 text list of sources, got bytes that are not ({error.reason})") from error
-    entries = [(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.strip().startswith("#")]
+        raise UsageError(
+            f"{path}: want a UTF-8 text list of sources, got bytes that are not ({error.reason})"
+        ) from error
+    entries = [
+        (i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.strip().startswith("#")
+    ]
     if not entries:
         raise UsageError(f"{path}: want a source a line, got an empty list")
     for number, entry in entries:
@@ -90,7 +104,9 @@ def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> 
         if one.is_dir():
             yield from _of_folder(one, path.parent, kinds, skip)
         elif one.suffix.lower() == LIST:
-            raise UsageError(f"{path}, line {number}: want a video, motion file, scene or folder, got another list: {entry}")
+            raise UsageError(
+                f"{path}, line {number}: want a video, motion file, scene or folder, got another list: {entry}"
+            )
         elif one.is_file():
             yield _of_file(one, path.parent, kinds)
         else:
@@ -99,14 +115,17 @@ def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> 
 
 def _of_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
     for path in _walk(folder, skip, set()):
-        kind = "motion" if path.is_dir() else EXTENSIONS.get(path.suffix.lower())
-        if kind is None or (kinds is not None and kind not in kinds) or (kind == "scene" and not _is_scene(path)):
+        kind = EXTENSIONS.get(path.suffix.lower())
+        if kind is None or (kinds is not None and kind not in kinds):
             continue
-        yield _source(path, root, kind)
+        if (kind == "scene" and not _is_scene(path)) or (kind == "motion" and not _is_motion(path)):
+            continue
+        # Some layouts keep one motion in several files: the folder, or the first of them, stands for all.
+        yield _source(source_of(path) if kind == "motion" else path, root, kind)
 
 
 def _walk(folder: Path, skip: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Files under a folder by name; a folder that is one motion is given as itself. A loop of links ends where it closes."""
+    """Files under a folder, by name. A loop of links ends where it closes."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in seen or folder.resolve() in skip:
         return
@@ -132,10 +151,16 @@ def _is_scene(path: Path) -> bool:
         return True
 
 
+def _is_motion(path: Path) -> bool:
+    """Whether an array file among others is motion. What cannot be read stays in, for its reject to say why."""
+    return is_motion_file(path) or not path.is_file()
+
+
 def _source(path: Path, root: Path, kind: Kind) -> SourceFile:
     absolute = os.path.abspath(path)
     top = os.path.abspath(root)
-    name = os.path.relpath(absolute, top) if Path(absolute).is_relative_to(top) else os.path.basename(absolute)
+    below = absolute != top and Path(absolute).is_relative_to(top)
+    name = os.path.relpath(absolute, top) if below else os.path.basename(absolute)
     # A name of bytes that are no UTF-8 must still fit into JSON and parquet.
     readable = Path(name).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return SourceFile(name=readable, path=absolute, kind=kind)

@@ -35,7 +35,8 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that a signal ended. The handler may be faster than the thread that notes it."""
+        """What a shell expects of a process that a signal ended."""
+        # The handler may be faster than the thread that takes note.
         self._came.wait(1)
         return 128 + (self.signal or signal.SIGINT)
 
@@ -44,8 +45,8 @@ class Stop:
 def stoppable(say: Callable[[str], None]) -> Iterator[Stop]:
     """Within this, SIGINT and SIGTERM end the worker processes at once and this process in GRACE_S at the latest.
 
-    Signals are taken from Python's wake-up socket by a thread of its own: Prefect puts its own SIGTERM handler in place for the
-    length of a flow, and its process pool would first wait for all that the workers are at. Main thread only.
+    Signals are taken from Python's wake-up socket by a thread of its own: Prefect puts its own SIGTERM handler in place
+    for the length of a flow, and its process pool would first wait for all that the workers are at. Main thread only.
     """
     stop = Stop()
     ours, pythons = socket.socketpair()
@@ -78,6 +79,7 @@ def _watch(ours: socket.socket, stop: Stop, say: Callable[[str], None]) -> None:
                 timer = threading.Timer(GRACE_S, os._exit, (stop.exit_code,))
                 timer.daemon = True
                 timer.start()
-                say(f"{signal.Signals(number).name}: stopping. What is complete stays: run the same command again to go on from here")
+                name = signal.Signals(number).name
+                say(f"{name}: stopping. What is complete stays: the same command goes on from here")
                 for worker in multiprocessing.active_children():
                     worker.kill()

@@ -59,9 +59,9 @@ class Summary:
             for name, stage in self.stages.items()
         )
         return (
-            f"{self.out}: {self.clips} clips of {self.sources} sources in {self.seconds:.0f} s: {self.accepted} accepted, "
-            f"{self.review} to review, {self.rejected} rejected, {self.failed} failed; {self.samples} samples in "
-            f"{self.shards} shards\n{work}\n{self.out}/report/index.html"
+            f"{self.out}: {self.clips} clips of {self.sources} sources in {self.seconds:.0f} s: "
+            f"{self.accepted} accepted, {self.review} to review, {self.rejected} rejected, {self.failed} failed; "
+            f"{self.samples} samples in {self.shards} shards\n{work}\n{self.out}/report/index.html"
         )
 
 

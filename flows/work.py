@@ -1,11 +1,11 @@
-"""Batches -> futures -> batches: one stage after another over all batches, each batch going on as soon as it is done."""
+"""Batches -> futures -> batches: stage after stage over all batches, each going on as soon as it is done."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import Task, unmapped
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -18,6 +18,7 @@ from flows.progress import current
 from flows.run import Run
 from tasks.batch import Batch, Reject
 
+R = TypeVar("R")
 PROGRESS_EVERY_S = 2.0
 
 
@@ -39,9 +40,13 @@ class Work:
         self._rejects_told: set[Reject] = set()
         self._stages_done = self._stages_out = 0
         self._shown = time.monotonic()
-        self._artifact = create_progress_artifact(0.0, key=f"{run.route}-progress", description=f"{run.preset}: {run.out}")
+        self._artifact = create_progress_artifact(
+            0.0, key=f"{run.route}-progress", description=f"{run.preset}: {run.out}"
+        )
 
-    def each(self, stage: Task[..., Batch], batches: Sequence[Batch] | Sequence[PrefectFuture[Batch]]) -> list[PrefectFuture[Batch]]:
+    def each(
+        self, stage: Task[..., Batch], batches: Sequence[Batch] | Sequence[PrefectFuture[Batch]]
+    ) -> list[PrefectFuture[Batch]]:
         """Hand out every batch to a stage, with the stage's part of the configuration. Returns at once."""
         named = stage.with_options(task_run_name=name_of_run)
         config = getattr(self._run.config, stage.name)
@@ -56,7 +61,8 @@ class Work:
     def gather(self, futures: Iterable[PrefectFuture[Batch]]) -> Batch:
         """Wait for the last stage handed out, and put its batches together.
 
-        Raises Interrupted when a worker was lost, or the first error of a task: an item's own faults are rejects and raise nothing.
+        Raises Interrupted when a worker was lost, or the first error of a task. An item's own faults are rejects and
+        raise nothing.
         """
         futures, done = list(futures), []
         for future in futures:
@@ -65,11 +71,22 @@ class Work:
         self._stages_done, self._stages_out = self._stages_done + self._stages_out, 0
         return merge(done)
 
+    def spread(self, one: Task[..., R], jobs: Sequence[Any], **fixed: Any) -> list[R]:
+        """Do a task's jobs on the workers, and wait for them all. Raises as `gather` does."""
+        if not jobs:
+            return []
+        self._reporter.begin(one.name, len(jobs), 0)
+        futures = list(one.map(list(jobs), **{name: unmapped(value) for name, value in fixed.items()}))
+        for future in futures:
+            self._handed.append(future)
+            future.add_done_callback(lambda _: self._reporter.advance(one.name, 1, ()))
+        return [self._result(future) for future in futures]
+
     def finish(self) -> None:
         """All stages are done."""
         update_progress_artifact(self._artifact, progress=100.0)
 
-    def _result(self, future: PrefectFuture[Batch]) -> Batch:
+    def _result(self, future: PrefectFuture[R]) -> R:
         try:
             return future.result()
         except Exception as error:
@@ -82,8 +99,8 @@ class Work:
                 future.result(timeout=0)
             except BrokenProcessPool:
                 return Interrupted(
-                    "a worker process ended in the middle of its work (killed, or out of memory); what was complete is kept in "
-                    f"{self._run.env.store.root}: run the same command again to go on, with fewer workers "
+                    "a worker process ended in the middle of its work (killed, or out of memory); what was complete is "
+                    f"kept in {self._run.env.store.root}: run the same command again to go on, with fewer workers "
                     "(--runner processes:N) if memory was short"
                 )
             except TimeoutError:
@@ -107,4 +124,6 @@ class Work:
         if now - self._shown < PROGRESS_EVERY_S:
             return
         self._shown = now
-        update_progress_artifact(self._artifact, progress=100 * (self._stages_done + share * self._stages_out) / self._stages)
+        update_progress_artifact(
+            self._artifact, progress=100 * (self._stages_done + share * self._stages_out) / self._stages
+        )

@@ -59,7 +59,9 @@ class Config:
         pytest.param("cut.way=each", "way", "each", id="choice"),
         pytest.param("cut.level=2", "level", 2, id="choice of numbers"),
         pytest.param("cut.size=128, 64", "size", (128, 64), id="pair"),
-        pytest.param("cut.looks=robot,dressed,robot", "looks", ("robot", "dressed", "robot"), id="any number of choices"),
+        pytest.param(
+            "cut.looks=robot,dressed,robot", "looks", ("robot", "dressed", "robot"), id="any number of choices"
+        ),
         pytest.param("cut.looks=", "looks", (), id="an empty row"),
         pytest.param("cut.rate=30000/1001", "rate", Fraction(30000, 1001), id="fraction"),
         pytest.param("cut.place=left", "place", "left", id="number or text, text"),
@@ -78,7 +80,9 @@ def test_a_setting_takes_the_type_of_its_field(setting, name, value):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        pytest.param("cut.min_z=1", ["did you mean cut.min_s (a number)", "most (a whole number)"], id="field misspelt"),
+        pytest.param(
+            "cut.min_z=1", ["did you mean cut.min_s (a number)", "most (a whole number)"], id="field misspelt"
+        ),
         pytest.param("cutt.min_s=1", ["cut, judge", "'cutt'", "did you mean cut.min_s"], id="stage misspelt"),
         pytest.param("cut.zzzzzzzz=1", ["no field 'zzzzzzzz'", "way (one of pairs, each)"], id="nothing near"),
         pytest.param("cut.way=solo", ["one of pairs, each", "'solo'"], id="no such choice"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.errors import UsageError
@@ -35,7 +36,11 @@ def names(*given: object, **options) -> list[str]:
         pytest.param(["a10.mp4", "a2.mp4", "B.mp4"], ["B.mp4", "a10.mp4", "a2.mp4"], id="byte order, not the locale's"),
         pytest.param(["ü.mp4", "a b.mp4", "a,b.mp4"], ["a b.mp4", "a,b.mp4", "ü.mp4"], id="blanks, commas, umlauts"),
         pytest.param(["a.npz", "b.pkl", "c.npy"], ["a.npz", "b.pkl", "c.npy"], id="motion files"),
-        pytest.param(["scene.yaml", "info.yaml", "scene.json", "meta.json"], ["scene.json", "scene.yaml"], id="scenes among other texts"),
+        pytest.param(
+            ["scene.yaml", "info.yaml", "scene.json", "meta.json"],
+            ["scene.json", "scene.yaml"],
+            id="scenes among other texts",
+        ),
         pytest.param(["d/e/f/g.mp4"], ["d/e/f/g.mp4"], id="deep"),
     ],
 )
@@ -105,6 +110,28 @@ def test_a_list_names_sources_relative_to_itself(tmp_path):
     assert names(tmp_path / "list.txt") == ["y/c.mp4", "x/a.mp4", "x/b.mp4", "other/d.mp4"]
 
 
+def motion(root: Path, *names: str, **arrays: tuple[int, ...]) -> Path:
+    """npz files with arrays of these shapes."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(root / name, **{key: np.zeros(shape) for key, shape in arrays.items()})
+    return root
+
+
+def test_array_files_that_are_no_motion_are_left_alone(tmp_path):
+    motion(tmp_path, "dance.npz", poses=(4, 156), trans=(4, 3), betas=(16,), mocap_framerate=())
+    motion(tmp_path, "embeddings.npz", vectors=(4, 156))
+    assert names(tmp_path) == ["dance.npz"]
+
+
+def test_a_folder_of_one_file_a_person_is_one_motion(tmp_path):
+    shapes = {"root_orient": (4, 3), "pose_body": (4, 21, 3), "trans": (4, 3), "betas": (1, 10)}
+    hands = {"pose_lhand": (4, 15, 3), "pose_rhand": (4, 15, 3)}
+    motion(tmp_path / "interx", "G001/P1.npz", "G001/P2.npz", "G002/P1.npz", "G002/P2.npz", **shapes, **hands)
+    assert names(tmp_path / "interx") == ["G001", "G002"]
+    assert names(tmp_path / "interx" / "G002") == ["G002"]
+
+
 def test_kinds_narrow_a_folder(tmp_path):
     lay_out(tmp_path, "a.mp4", "b.npz", "scene.yaml")
     assert names(tmp_path, kinds=["video"]) == ["a.mp4"]
@@ -115,9 +142,19 @@ def test_kinds_narrow_a_folder(tmp_path):
     ("files", "given", "kinds", "said"),
     [
         pytest.param([], "nowhere.mp4", None, ["nowhere.mp4", "no such file"], id="missing"),
-        pytest.param(["d/a.md"], "d", None, ["video files or motion files or scene files", "got none"], id="nothing in the folder"),
-        pytest.param(["d/a.npz"], "d", ["video"], ["want video files in the folder", "got none"], id="other kinds in the folder"),
-        pytest.param(["a.npz"], "a.npz", ["video"], ["want video files", "got a motion file"], id="a file of another kind"),
+        pytest.param(
+            ["d/a.md"],
+            "d",
+            None,
+            ["video files or motion files or scene files", "got none"],
+            id="nothing in the folder",
+        ),
+        pytest.param(
+            ["d/a.npz"], "d", ["video"], ["want video files in the folder", "got none"], id="other kinds in the folder"
+        ),
+        pytest.param(
+            ["a.npz"], "a.npz", ["video"], ["want video files", "got a motion file"], id="a file of another kind"
+        ),
         pytest.param(["a.doc"], "a.doc", None, ["'.doc'", ".mp4"], id="no kind of ours"),
         pytest.param(["noend"], "noend", None, ["'nothing'"], id="no ending"),
     ],
