@@ -94,8 +94,9 @@ def find_body(directory: str | Path | None, kind: Kind, gender: str) -> Path | N
                 if path.is_file():
                     return path
     raise ValueError(
-        f"motion.body_models: want an official body model in {root} such as {', '.join(looked[:4])}, got none; download one "
-        "from smpl.is.tue.mpg.de or smpl-x.is.tue.mpg.de (non-commercial licence), or leave the setting out for the default body"
+        f"motion.body_models: want an official body model in {root} such as {', '.join(looked[:4])}, got none; download "
+        "one from smpl.is.tue.mpg.de or smpl-x.is.tue.mpg.de (non-commercial licence), or leave the setting out for the "
+        "default body"
     )
 
 
@@ -231,8 +232,8 @@ def surface(body: Body, pose: np.ndarray, trans: np.ndarray, betas: np.ndarray) 
     out = np.empty((frames, len(body.template), 3), np.float32)
     shape = torch.zeros((1, NUM_BETAS))
     shape[0, : min(len(betas), NUM_BETAS)] = torch.from_numpy(np.asarray(betas[:NUM_BETAS], np.float32))
-    flat = torch.from_numpy(np.ascontiguousarray(pose, np.float32).reshape(frames, -1))
-    moved = torch.from_numpy(np.ascontiguousarray(trans, np.float32))
+    flat = torch.from_numpy(np.array(pose, np.float32).reshape(frames, -1))
+    moved = torch.from_numpy(np.array(trans, np.float32))
     with _one_thread(), torch.inference_mode():
         for start in range(0, frames, CHUNK):
             part = slice(start, min(start + CHUNK, frames))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-REGIONS = ("skin", "hair", "shirt", "lower", "shoes", "eyes", "brows")
-SKIN, HAIR, SHIRT, LOWER, SHOES, EYES, BROWS = range(len(REGIONS))
+REGIONS = ("skin", "hair", "shirt", "lower", "shoes", "eyes", "brows", "lips")
+SKIN, HAIR, SHIRT, LOWER, SHOES, EYES, BROWS, LIPS = range(len(REGIONS))
 _LEFT_ARM, _RIGHT_ARM, _HEAD = [16, 18, 20, 22], [17, 19, 21, 23], [12, 15]
 _SLIVER_M = 4e-4  # a vertex this near to a border lies on it
 
@@ -42,8 +42,8 @@ class Dress:
 def cut_of(seed: int) -> Cut:
     """Sleeves, legs and hair drawn from a seed: short or long sleeves; trousers, shorts or a skirt to the knee."""
     rng = np.random.default_rng((seed, 0xC1073))
-    sleeve = (0.55, 1.93, 1.93, 0.25)[rng.integers(4)]
-    leg = (1.93, 1.93, 0.55, 1.06)[rng.integers(4)]
+    sleeve = (0.55, 1.95, 1.95, 0.25)[rng.integers(4)]
+    leg = (2.0, 2.0, 0.55, 1.06)[rng.integers(4)]
     hem, hair = (0.0, 0.07)[rng.integers(2)], (0.04, 0.04, 0.13)[rng.integers(3)]
     return Cut(sleeve=sleeve, leg=leg, hem=hem, hair=hair)
 
@@ -62,7 +62,7 @@ def dress(
     vertices (V, 3), faces (F, 3), weights (V, 24), joint (24, 3), head (5, 3): nose, left eye, right eye, left ear,
     right ear; eyes (F,) bool: faces of the eyeballs.
     """
-    borders = (_waist, _sleeve, _leg, _shoe, _collar, _hairline, _brow)
+    borders = (_waist, _sleeve, _leg, _shoe, _collar, _hairline, _brow, _lips)
     place, added = vertices.astype(np.float64), sparse.csr_matrix(sparse.identity(len(vertices), format="csr"))
     faces, eyes = faces.copy(), eyes.copy()
     for border in borders:
@@ -84,7 +84,10 @@ def dress(
     region[side[_collar]] = SKIN
     region[side[_hairline] & on_head & ~_ear(centre, head)] = HAIR
     region[side[_brow]] = BROWS
+    region[side[_lips]] = LIPS
     region[eyes] = EYES
+    # An iris is as dark as the brow.
+    region[eyes & _iris(centre, head)] = BROWS
     return Dress(faces=faces.astype(np.int32), region=region, added=added[len(vertices) :].astype(np.float32))
 
 
@@ -159,6 +162,19 @@ def _brow(place: np.ndarray, joint: np.ndarray, head: np.ndarray, cut: Cut) -> n
         near = np.minimum(0.0035 - np.abs(off[:, 1] - arch), 0.022 - np.abs(off[:, 0]))
         inside = np.maximum(inside, np.minimum(near, off[:, 2] + 0.03))
     return inside
+
+
+def _lips(place: np.ndarray, joint: np.ndarray, head: np.ndarray, cut: Cut) -> np.ndarray:
+    """Inside an ellipse under the nose, on the front of the face."""
+    depth = head[0, 2] - head[3:, 2].mean()
+    off = (place - head[0]) / depth + [0.0, 0.36, 0.1]
+    inside = 1 - (off[:, 0] / 0.2) ** 2 - (off[:, 1] / 0.09) ** 2
+    return 0.01 * np.minimum(inside, 20 * (off[:, 2] + 0.25))
+
+
+def _iris(centre: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Within 6 mm of either eye's axis."""
+    return np.min([np.hypot(*(centre[:, :2] - eye[:2]).T) for eye in head[1:3]], axis=0) < 0.006
 
 
 def _ear(centre: np.ndarray, head: np.ndarray) -> np.ndarray:
