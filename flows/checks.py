@@ -93,10 +93,10 @@ def fetch_weights(wanted: Sequence[WeightState], env: Env) -> None:
         raise UsageError("\n".join(missing))
 
 
-def bytes_needed(sources: Sequence[SourceFile], clips: int) -> int:
+def bytes_needed(sources: Sequence[SourceFile]) -> int:
     """About what a run will write, store and OUT together, as if nothing were there yet."""
     footage = sum(os.path.getsize(s.path) for s in sources if s.kind == "video" and os.path.isfile(s.path))
-    rendered = 0 if any(s.kind == "video" for s in sources) else clips
+    rendered = sum(s.kind != "video" for s in sources)
     return int(FOOTAGE_FACTOR * footage + RENDERED_BYTES * rendered)
 
 

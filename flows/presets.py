@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
 from tasks import (
     bind,
@@ -78,12 +78,39 @@ def light() -> FootageConfig:
 
 def pairfs_4k() -> FootageConfig:
     """Pairs of people, as the paper's PairFS-4K: YOLOX-m, whole-body poses, BoT-SORT with OSNet, SAM 2.1 large."""
-    return FootageConfig()
+    return FootageConfig(
+        shots=shots.Config(min_s=4.0, max_s=24.0),
+        **_large_networks(),
+        bind=bind.Config(people=2),
+        judge=judge.Config(min_people=2, max_people=2),
+        shard=shard.Config(name="duetflow-pairfs-4k"),
+    )
 
 
 def humanrob_300() -> FootageConfig:
     """Humans with robots, as the paper's HumanRob-300: as pairfs-4k, and each identity marked human or robot."""
-    return FootageConfig()
+    return FootageConfig(
+        shots=shots.Config(min_s=3.0, max_s=12.0),
+        **_large_networks(),
+        judge=judge.Config(min_people=2, min_humans=1, min_robots=1),
+        shard=shard.Config(name="duetflow-humanrob-300"),
+    )
+
+
+class _Large(TypedDict):
+    detect: detect.Config
+    track: track.Config
+    pose: pose.Config
+    segment: segment.Config
+
+
+def _large_networks() -> _Large:
+    return {
+        "detect": detect.Config(detector="yolox-m"),
+        "track": track.Config(tracker="botsort", reid="osnet-x1.0"),
+        "pose": pose.Config(estimator="rtmw-l-384"),
+        "segment": segment.Config(backend="sam2", sam2="sam2.1-hiera-large", reid="osnet-x1.0"),
+    }
 
 
 PRESETS: dict[str, Callable[[], Preset]] = {

@@ -21,7 +21,7 @@ LINE_EVERY_S = 5.0
 class Reporter(Protocol):
     """Where progress goes."""
 
-    def begin(self, stage: str, batches: int, items: int) -> None:
+    def begin(self, stage: str, batches: int) -> None:
         """A stage's batches have been handed out."""
         ...
 
@@ -45,7 +45,7 @@ class Lines:
         self._done: dict[str, int] = {}
         self._items: dict[str, int] = {}
 
-    def begin(self, stage: str, batches: int, items: int) -> None:
+    def begin(self, stage: str, batches: int) -> None:
         """A stage's batches have been handed out; its counts start anew."""
         with self._lock:
             self._of[stage], self._done[stage], self._items[stage] = batches, 0, 0
@@ -94,7 +94,7 @@ class Bars:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def begin(self, stage: str, batches: int, items: int) -> None:
+    def begin(self, stage: str, batches: int) -> None:
         """A new bar."""
         self._items[stage] = 0
         self._bars[stage] = self._progress.add_task(stage, total=batches, items=0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from prefect import Task, unmapped
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture
-from prefect.runtime import task_run
 
 from flows.batches import merge
 from flows.errors import Interrupted
@@ -22,12 +22,21 @@ R = TypeVar("R")
 PROGRESS_EVERY_S = 2.0
 
 
-def name_of_run() -> str:
-    """What Prefect's pages call a task run: the stage and the batch's first item."""
-    batch = task_run.parameters.get("batch")
-    items = batch.items if isinstance(batch, Batch) else ()
-    more = f" and {len(items) - 1} more" if len(items) > 1 else ""
-    return f"{task_run.task_name}: {items[0].key}{more}" if items else f"{task_run.task_name}: nothing"
+def label_of(batch: Batch) -> str:
+    """What Prefect's pages call a batch: its first item, and how many more there are."""
+    if not batch.items:
+        return "nothing"
+    more = f" and {len(batch.items) - 1} more" if len(batch.items) > 1 else ""
+    # Prefect takes a name for a template.
+    return f"{batch.items[0].key}{more}".replace("{", "{{").replace("}", "}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A batch on its way through a stage."""
+
+    label: str
+    future: PrefectFuture[Batch]
 
 
 class Work:
@@ -36,7 +45,7 @@ class Work:
     def __init__(self, run: Run, stages: int) -> None:
         self._run, self._stages = run, stages
         self._reporter = current()
-        self._handed: list[PrefectFuture[Any]] = []
+        self._futures: list[PrefectFuture[Any]] = []
         self._rejects_told: set[Reject] = set()
         self._stages_done = self._stages_out = 0
         self._shown = time.monotonic()
@@ -44,30 +53,33 @@ class Work:
             0.0, key=f"{run.route}-progress", description=f"{run.preset}: {run.out}"
         )
 
-    def each(
-        self, stage: Task[..., Batch], batches: Sequence[Batch] | Sequence[PrefectFuture[Batch]]
-    ) -> list[PrefectFuture[Batch]]:
+    def each(self, stage: Task[..., Batch], batches: Sequence[Batch] | Sequence[Handed]) -> list[Handed]:
         """Hand out every batch to a stage, with the stage's part of the configuration. Returns at once."""
-        named = stage.with_options(task_run_name=name_of_run)
-        config = getattr(self._run.config, stage.name)
-        self._reporter.begin(stage.name, len(batches), 0)
-        futures = list(named.map(list(batches), config=unmapped(config), env=unmapped(self._run.env)))
-        for future in futures:
-            self._handed.append(future)
-            future.add_done_callback(lambda done, stage=stage.name: self._tell(stage, done))
+        self._reporter.begin(stage.name, len(batches))
         self._stages_out += 1
-        return futures
+        return [self._hand(stage, batch) for batch in batches]
 
-    def gather(self, futures: Iterable[PrefectFuture[Batch]]) -> Batch:
+    def _hand(self, stage: Task[..., Batch], batch: Batch | Handed) -> Handed:
+        label = batch.label if isinstance(batch, Handed) else label_of(batch)
+        future = stage.with_options(task_run_name=f"{stage.name} {label}").submit(
+            batch.future if isinstance(batch, Handed) else batch,
+            config=getattr(self._run.config, stage.name),
+            env=self._run.env,
+        )
+        self._futures.append(future)
+        future.add_done_callback(lambda done: self._tell(stage.name, done))
+        return Handed(label, future)
+
+    def gather(self, handed: Sequence[Handed]) -> Batch:
         """Wait for the last stage handed out, and put its batches together.
 
         Raises Interrupted when a worker was lost, or the first error of a task. An item's own faults are rejects and
         raise nothing.
         """
-        futures, done = list(futures), []
-        for future in futures:
-            done.append(self._result(future))
-            self._show(len(done) / len(futures))
+        done = []
+        for one in handed:
+            done.append(self._result(one.future))
+            self._show(len(done) / len(handed))
         self._stages_done, self._stages_out = self._stages_done + self._stages_out, 0
         return merge(done)
 
@@ -75,10 +87,10 @@ class Work:
         """Do a task's jobs on the workers, and wait for them all. Raises as `gather` does."""
         if not jobs:
             return []
-        self._reporter.begin(one.name, len(jobs), 0)
+        self._reporter.begin(one.name, len(jobs))
         futures = list(one.map(list(jobs), **{name: unmapped(value) for name, value in fixed.items()}))
         for future in futures:
-            self._handed.append(future)
+            self._futures.append(future)
             future.add_done_callback(lambda _: self._reporter.advance(one.name, 1, ()))
         return [self._result(future) for future in futures]
 
@@ -94,7 +106,7 @@ class Work:
 
     def _root(self, error: Exception) -> Exception:
         """The first fault of the run; those of later stages only follow from it."""
-        for future in self._handed:
+        for future in self._futures:
             try:
                 future.result(timeout=0)
             except BrokenProcessPool:
