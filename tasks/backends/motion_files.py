@@ -130,7 +130,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def source_of(path: Path) -> Path:
-    """What stands for the motion that a file belongs to: itself, its folder (Inter-X, Hi4D), or a DD100 follower's file."""
+    """What stands for the motion of a file: itself, its folder (Inter-X, Hi4D), or a DD100 pair's first file."""
     if path.suffix.lower() == ".npz":
         try:
             layout = layout_of(_keys(path))

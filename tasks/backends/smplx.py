@@ -94,9 +94,9 @@ def find_body(directory: str | Path | None, kind: Kind, gender: str) -> Path | N
                 if path.is_file():
                     return path
     raise ValueError(
-        f"motion.body_models: want an official body model in {root} such as {', '.join(looked[:4])}, got none; download "
-        "one from smpl.is.tue.mpg.de or smpl-x.is.tue.mpg.de (non-commercial licence), or leave the setting out for the "
-        "default body"
+        f"motion.body_models: want an official body model in {root} such as {', '.join(looked[:4])}, got none; "
+        "download one from smpl.is.tue.mpg.de or smpl-x.is.tue.mpg.de (non-commercial licence), or leave the setting "
+        "out for the default body"
     )
 
 

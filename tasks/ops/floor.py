@@ -1,8 +1,8 @@
 """Bodies over a floor that they float above or sink into -> the height to take off each frame.
 
-Motion made on another body leaves feet a few centimetres off. Support is where some part of the lowest 3 cm of the surface
-stands still; there the lowest point belongs on the floor. In between (a jump) the correction runs on smoothly, so a jump
-keeps its height and its flight.
+Motion made on another body leaves feet a few centimetres off. Support is where some part of the lowest 3 cm of the
+surface stands still; there the lowest point belongs on the floor. In between (a jump) the correction runs on smoothly,
+so that a jump keeps its height and its flight.
 """
 
 from __future__ import annotations
