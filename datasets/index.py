@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.members import FORMAT, ShardError
-from datasets.records import from_plain, to_plain
+from datasets.records import Cast, Clip, Sample, from_plain, to_plain
 from datasets.store import write_atomic
 
 INDEX, REJECTS, DATASET, CARD, LOCK = "index.parquet", "rejects.parquet", "dataset.json", "README.md", ".lock"
+SPLITS = ("train", "val", "test")
 # Scores differ from release to release: each is a column of its own behind this prefix.
 SCORE = "score_"
 COLUMNS = pa.schema(
@@ -78,6 +79,45 @@ class DatasetInfo:
     counts: dict[str, int]
     files: dict[str, str]  # index.parquet, rejects.parquet -> sha256
     shards: tuple[ShardInfo, ...]
+
+
+def about_row(clip: Clip, cast: Cast, sample: Sample) -> dict[str, Any]:
+    """The fields of an index row that the sample itself knows."""
+    return {
+        "key": clip.key,
+        "source": clip.source,
+        "source_sha256": clip.sha256,
+        "verdict": sample.verdict,
+        "reasons": list(sample.reasons),
+        "num_people": len(cast.kind),
+        "num_frames": clip.frames,
+        "fps": f"{clip.fps.numerator}/{clip.fps.denominator}",
+        "fps_float": float(clip.fps),
+        "duration_s": clip.duration_s,
+        "width": clip.size[1],
+        "height": clip.size[0],
+        "kinds": list(cast.kind),
+        "identities": list(cast.identity),
+        "licence": clip.licence,
+    }
+
+
+def count(
+    rows: Sequence[Mapping[str, Any]], rejects: Sequence[Mapping[str, Any]], shard_bytes: Sequence[int]
+) -> dict[str, int]:
+    """The counts of dataset.json."""
+    return {
+        "samples": len(rows),
+        "accepted": sum(row["verdict"] == "accepted" for row in rows),
+        "review": sum(row["verdict"] == "review" for row in rows),
+        "rejected": len(rejects),
+        "frames": sum(row["num_frames"] for row in rows),
+        "people": sum(row["num_people"] for row in rows),
+        "sources": len({row["source_sha256"] for row in rows}),
+        "shards": len(shard_bytes),
+        "bytes": sum(shard_bytes),
+        **{split: sum(row["split"] == split for row in rows) for split in SPLITS},
+    }
 
 
 def encode_index(rows: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, float]]) -> bytes:

@@ -142,11 +142,12 @@ def commit_dataset(plan: Plan, written: Sequence[Written], out: str | Path) -> S
     rows = [_row(plan.shipped[at.key], at, path) for at, path in placed]
     scores = [plan.shipped[at.key].scores for at, _ in placed]
     table = index.encode_index(rows, scores)
-    rejects = index.encode_rejects([_reject_row(reject) for reject in plan.rejects])
-    info = _generation(folder, _info(plan, shards, rows, table, rejects))
-    weights = {name: digest for one in plan.shipped.values() for name, digest in one.weights.items()}
     reject_rows = [_reject_row(reject) for reject in plan.rejects]
-    index.commit(folder, info, table, rejects, dataset_card(info, rows, reject_rows, weights))
+    turned_away = index.encode_rejects(reject_rows)
+    files = {index.INDEX: index.sha256(table), index.REJECTS: index.sha256(turned_away)}
+    info = _generation(folder, _info(plan, shards, rows, reject_rows, files))
+    weights = {name: digest for one in plan.shipped.values() for name, digest in one.weights.items()}
+    index.commit(folder, info, table, turned_away, dataset_card(info, rows, reject_rows, weights))
     return Summary(
         out=str(out),
         samples=len(rows),
@@ -208,20 +209,12 @@ def _row(one: Shipped, at: Placed, path: str) -> dict[str, Any]:
 
 
 def _info(
-    plan: Plan, shards: dict[str, Sidecar], rows: Sequence[dict[str, Any]], table: bytes, rejects: bytes
+    plan: Plan,
+    shards: dict[str, Sidecar],
+    rows: Sequence[dict[str, Any]],
+    rejects: Sequence[dict[str, Any]],
+    files: dict[str, str],
 ) -> index.DatasetInfo:
-    counts = {
-        "samples": len(rows),
-        "accepted": sum(row["verdict"] == "accepted" for row in rows),
-        "review": sum(row["verdict"] == "review" for row in rows),
-        "rejected": len(plan.rejects),
-        "frames": sum(row["num_frames"] for row in rows),
-        "people": sum(row["num_people"] for row in rows),
-        "sources": len({row["source_sha256"] for row in rows}),
-        "shards": len(shards),
-        "bytes": sum(side.bytes for side in shards.values()),
-        **{split: sum(row["split"] == split for row in rows) for split in shard_plan.SPLITS},
-    }
     infos = (
         index.ShardInfo(
             path=path,
@@ -238,8 +231,8 @@ def _info(
         name=plan.config.name,
         generation=1,
         configuration=plan.configuration,
-        counts=counts,
-        files={index.INDEX: index.sha256(table), index.REJECTS: index.sha256(rejects)},
+        counts=index.count(rows, rejects, [side.bytes for side in shards.values()]),
+        files=files,
         shards=tuple(infos),
     )
 

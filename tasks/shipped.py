@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets.index import about_row
 from datasets.members import FORMAT, OPTIONAL, Bundle, legal_key
-from datasets.records import Cast, Clip, Motion, Sample, load_record
+from datasets.records import Clip, Motion, Sample, load_record
 from datasets.store import content_key
 from tasks.batch import Item
 from tasks.clips import cast_of, clip_of, people_of
@@ -62,32 +63,11 @@ def ship(item: Item) -> Shipped:
     return Shipped(
         item=item,
         entry=entry,
-        row={**_about(clip, cast, sample), "parts": parts},
+        row={**about_row(clip, cast, sample), "parts": parts},
         scores=dict(sample.scores),
         # Stages are named with 32 digits, weights with the 64 of their file's sha256.
         weights={n: d for n, d in sample.provenance.items() if n != "config" and re.fullmatch("[0-9a-f]{64}", d)},
     )
-
-
-def _about(clip: Clip, cast: Cast, sample: Sample) -> dict[str, Any]:
-    """The fields of an index row that the sample itself knows."""
-    return {
-        "key": clip.key,
-        "source": clip.source,
-        "source_sha256": clip.sha256,
-        "verdict": sample.verdict,
-        "reasons": list(sample.reasons),
-        "num_people": len(cast.kind),
-        "num_frames": clip.frames,
-        "fps": f"{clip.fps.numerator}/{clip.fps.denominator}",
-        "fps_float": float(clip.fps),
-        "duration_s": clip.duration_s,
-        "width": clip.size[1],
-        "height": clip.size[0],
-        "kinds": list(cast.kind),
-        "identities": list(cast.identity),
-        "licence": clip.licence,
-    }
 
 
 def _stages(item: Item) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from typing import Literal
 from datasets.shards import shard_digest
 
 Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 FOLDERS = {"accepted": "shards", "review": "review"}
 SHARD_PATH = re.compile(r"(shards|review)/(train|val|test)-([0-9]{6,9})\.tar")
 
@@ -32,7 +31,7 @@ class Entry:
     split: Split
 
     @property
-    def place(self) -> tuple[str, Split]:
+    def place(self) -> tuple[str, str]:
         """Folder and split: a shard holds samples of one such pair only."""
         return FOLDERS[self.verdict], self.split
 
@@ -109,7 +108,7 @@ def plan(
     if len(wanted) != len(ordered):
         raise ValueError("samples: want one for each key, got some twice")
     kept: dict[str, list[Entry]] = {}
-    touched: list[tuple[tuple[str, Split], list[Entry]]] = []
+    touched: list[tuple[tuple[str, str], list[Entry]]] = []
     placed: set[str] = set()
     for path in () if reshard else sorted(committed):
         (place, _), samples = parse_path(path), committed[path]
@@ -147,7 +146,7 @@ def balance(entries: Sequence[Entry], target_bytes: int) -> list[list[Entry]]:
     return list(runs.values())
 
 
-def parse_path(path: str) -> tuple[tuple[str, Split], int]:
+def parse_path(path: str) -> tuple[tuple[str, str], int]:
     """A shard's place (folder, split) and number. Raises ValueError for a path that no plan gives.
 
     >>> parse_path("shards/train-000007.tar")
@@ -156,17 +155,17 @@ def parse_path(path: str) -> tuple[tuple[str, Split], int]:
     match = SHARD_PATH.fullmatch(path)
     if not match:
         raise ValueError(f"shard path: want shards/SPLIT-NUMBER.tar or review/SPLIT-NUMBER.tar, got {path!r}")
-    return (match[1], next(split for split in SPLITS if split == match[2])), int(match[3])
+    return (match[1], match[2]), int(match[3])
 
 
 def _name(
     kept: Mapping[str, Sequence[Entry]],
-    touched: Sequence[tuple[tuple[str, Split], Sequence[Entry]]],
+    touched: Sequence[tuple[tuple[str, str], Sequence[Entry]]],
     committed: Mapping[str, Sequence[tuple[str, str]]],
 ) -> tuple[Planned, ...]:
     """Give each new shard the next number of its place; numbers of committed shards are not used again."""
-    number: dict[tuple[str, Split], int] = {}
-    same: dict[tuple[tuple[str, Split], str], str] = {}
+    number: dict[tuple[str, str], int] = {}
+    same: dict[tuple[tuple[str, str], str], str] = {}
     for path, samples in committed.items():
         place, at = parse_path(path)
         number[place] = max(number.get(place, 0), at + 1)
