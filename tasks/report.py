@@ -46,6 +46,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
             if t == best:
                 _write_jpeg(out / "poster.jpg", picture)
     facts = timeline(people, clip.fps) | {
+        "fps": round(float(clip.fps / step), 4),
         "best": round(float(best / clip.fps), 3),
         "panels": {"columns": layout.columns, "rows": layout.rows, "names": list(layout.names)},
         "size": list(layout.size),

@@ -110,16 +110,16 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
         pytest.param(DUET, {}, "accepted", [], id="two who dance"),
         pytest.param(CROSSING, {}, "accepted", [], id="two who cross"),
         pytest.param(DUET, {"change": nobody}, "rejected", ["no people found in 50 frames"], id="an empty stage"),
-        pytest.param(DUET[:1], {}, "rejected", ["1 person found; at least 2 wanted"], id="one alone"),
+        pytest.param(DUET[:1], {}, "rejected", ["1 person found, at least 2 wanted"], id="one alone"),
         pytest.param(DUET[:1], {"limits": Limits(min_people=1)}, "accepted", [], id="one alone, allowed"),
         pytest.param(
-            crowd(10, 0.5), {}, "rejected", ["10 people found; at most 8 wanted"], id="a crowd of large people"
+            crowd(10, 0.5), {}, "rejected", ["10 people found, at most 8 wanted"], id="a crowd of large people"
         ),
         pytest.param(
             crowd(12, 0.08),
             {},
             "rejected",
-            ["12 people found; at most 8", "12 of 12 people smaller than 12 % of the frame height: median 0.0"],
+            ["12 people found, at most 8", "12 of 12 people smaller than 12 % of the frame height: median 0.0"],
             id="tiny pedestrians",
         ),
         pytest.param(
@@ -151,7 +151,7 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
             ),
             {},
             "rejected",
-            ["1 of 3 people large, whole and long enough in view; at least 2 wanted"],
+            ["1 of 3 people large, whole and long enough in view, at least 2 wanted"],
             id="each rule alone leaves two, all together one",
         ),
         pytest.param(
@@ -222,7 +222,7 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
             DUET,
             {"limits": Limits(min_robots=1)},
             "review",
-            ["0 of 2 people taken for a robot; at least 1 wanted"],
+            ["0 of 2 people taken for a robot, at least 1 wanted"],
             id="no robot where one is wanted",
         ),
         pytest.param(
@@ -356,7 +356,7 @@ def test_a_rejected_clip_is_a_reject_by_rule_with_all_reasons(tmp_path: Path) ->
     (reject,) = batch.rejects
     assert (reject.stage, reject.fault, reject.source) == ("judge", False, "street.mp4")
     assert reject.clip == "street-00000000-00000000"
-    assert "12 people found; at most 8 wanted; 12 of 12 people smaller than 12 %" in reject.reason
+    assert "12 people found, at most 8 wanted; 12 of 12 people smaller than 12 %" in reject.reason
 
 
 def test_a_damaged_clip_is_a_fault_and_others_go_on(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.records import Kind, Verdict
+from tasks.ops.funnel import EMPTY
 from tasks.ops.scores import Measures
 
 
@@ -59,7 +60,7 @@ class Subject:
 def judge(subject: Subject) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict, and the reasons for it; none for an accepted clip. The worst finding decides and comes first."""
     if not subject.measures.num_people:
-        return "rejected", (f"no people found in {subject.measures.frames} frames",)
+        return "rejected", (f"{EMPTY} in {subject.measures.frames} frames",)
     findings = [finding for rule in RULES if (finding := rule(subject)) is not None]
     findings.sort(key=lambda finding: finding.verdict != "rejected")
     return (findings[0].verdict if findings else "accepted"), tuple(finding.reason for finding in findings)
@@ -67,7 +68,7 @@ def judge(subject: Subject) -> tuple[Verdict, tuple[str, ...]]:
 
 def _too_many(s: Subject) -> Finding | None:
     found, most = s.measures.num_people, s.limits.max_people
-    return Finding("rejected", f"{found} people found; at most {most} wanted") if found > most else None
+    return Finding("rejected", f"{found} people found, at most {most} wanted") if found > most else None
 
 
 def _too_small(s: Subject) -> Finding | None:
@@ -110,13 +111,13 @@ def _too_few(s: Subject) -> Finding | None:
     """Too few people, or too few that pass every rule on people where each rule alone leaves enough."""
     found, least = s.measures.num_people, s.limits.min_people
     if found < least:
-        return Finding("rejected", f"{_people(found)} found; at least {least} wanted")
+        return Finding("rejected", f"{_people(found)} found, at least {least} wanted")
     tests = _tests(s)
     good = int(np.all(tests, axis=0).sum())
     if good >= least or min(int(test.sum()) for test in tests) < least:
         return None
     return Finding(
-        "rejected", f"{good} of {_people(found)} large, whole and long enough in view; at least {least} wanted"
+        "rejected", f"{good} of {_people(found)} large, whole and long enough in view, at least {least} wanted"
     )
 
 
@@ -198,7 +199,7 @@ def _wrong_kinds(s: Subject) -> Finding | None:
     for kind, least in (("human", s.limits.min_humans), ("robot", s.limits.min_robots)):
         found = sum(one == kind for one in s.kind)
         if found < least:
-            return Finding("review", f"{found} of {_people(len(s.kind))} taken for a {kind}; at least {least} wanted")
+            return Finding("review", f"{found} of {_people(len(s.kind))} taken for a {kind}, at least {least} wanted")
     return None
 
 

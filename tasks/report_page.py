@@ -1,0 +1,166 @@
+"""Judged clips, rejects, costs -> OUT/report/: a page that opens from a file, with its media beside it and no network.
+
+A page opened from a file may load scripts, pictures and videos, but read no other file: so all its data are scripts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from datasets.condition import person_color
+from datasets.records import Cast, Clip, Sample, to_plain
+from tasks.batch import Cost, Item, Reject
+from tasks.clips import cast_of, clip_of
+from tasks.judge import sample_of
+from tasks.ops.funnel import Left, Step, funnel
+from tasks.ops.scores import ABOUT
+
+_PAGE = Path(__file__).with_name("page")
+_FILES = ("index.html", "page.css", "charts.js", "clip.js", "page.js")
+_MEDIA = ("preview.mp4", "poster.jpg")
+
+
+def write_report(
+    out: Path,
+    items: Sequence[Item],
+    *,
+    sources: int,
+    rejects: Sequence[Reject] = (),
+    costs: Sequence[Cost] = (),
+    title: str = "Duetflow",
+    facts: Mapping[str, str] | None = None,
+) -> Path:
+    """Write OUT/report/index.html with all it shows, and return its path.
+
+    `items` are the accepted and review clips with the artifacts of `judge` and `report`; `sources` is how many were
+    found. `facts` are lines about the run (name -> text). The folder is filled aside and put in place whole; media are
+    hard links into the store, or copies where that lies on another disk. Only this folder of an output holds times,
+    which differ from run to run.
+    """
+    out = Path(out)
+    final, aside = out / "report", out / f".report.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    (aside / "media").mkdir(parents=True)
+    try:
+        clips = [_add_clip(item, aside, final) for item in items]
+        for name in _FILES:
+            shutil.copyfile(_PAGE / name, aside / name)
+        steps = _funnel(sources, clips, rejects)
+        run = {
+            "title": title,
+            "facts": list((facts or {}).items()),
+            "funnel": [asdict(step) for step in steps],
+            "costs": _costs(costs),
+            "scores": ABOUT,
+            "colors": _colors(max((len(clip["people"]) for clip in clips), default=0)),
+        }
+        _script(aside / "run.js", "run", run)
+        _script(aside / "clips.js", "clips", clips)
+        _script(aside / "rejects.js", "rejects", [to_plain(reject) for reject in rejects])
+        _replace(aside, final)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return final / "index.html"
+
+
+def funnel_of(sources: int, verdicts: Sequence[str], rejects: Sequence[Reject]) -> tuple[Step, ...]:
+    """The funnel of a run, as the page shows it: for a summary or a Prefect artifact."""
+    left = [Left(stage=r.stage, reason=r.reason, whole_source=not r.clip) for r in rejects]
+    count = {verdict: sum(one == verdict for one in verdicts) for verdict in ("accepted", "review")}
+    return funnel(sources=sources, accepted=count["accepted"], review=count["review"], left=left)
+
+
+def _funnel(sources: int, clips: Sequence[Mapping[str, Any]], rejects: Sequence[Reject]) -> tuple[Step, ...]:
+    return funnel_of(sources, [clip["verdict"] for clip in clips], rejects)
+
+
+def _add_clip(item: Item, aside: Path, before: Path) -> dict[str, Any]:
+    """Put a clip's media and its own script into the page's folder; what the page lists of it."""
+    clip, sample, cast = clip_of(item)[0], sample_of(item), cast_of(item)
+    artifact = item.artifacts["report"]
+    # The name says which preview it is, so that the folder of a run before can lend its copy.
+    name = f"media/{item.key}-{artifact.key[:8]}"
+    folder = aside / name
+    folder.mkdir()
+    for file in _MEDIA:
+        _link(Path(artifact.path) / file, folder / file, before / name / file)
+    timeline = json.loads((Path(artifact.path) / "timeline.json").read_bytes())
+    detail = {"key": item.key, "timeline": timeline, "provenance": sample.provenance, "sha256": clip.sha256}
+    _script(folder / "clip.js", None, detail)
+    return _listed(clip, sample, cast) | {
+        "folder": name, "size": timeline["size"], "panels": timeline["panels"], "best": timeline["best"],
+    }  # fmt: skip
+
+
+def _listed(clip: Clip, sample: Sample, cast: Cast) -> dict[str, Any]:
+    return {
+        "key": clip.key,
+        "source": clip.source,
+        "start": round(float(clip.start / clip.fps), 2),
+        "seconds": round(clip.duration_s, 3),
+        "frames": clip.frames,
+        "fps": round(float(clip.fps), 3),
+        "pixels": [clip.size[1], clip.size[0]],
+        "licence": clip.licence,
+        "verdict": sample.verdict,
+        "reasons": list(sample.reasons),
+        "scores": sample.scores,
+        "people": [
+            {
+                "kind": cast.kind[p],
+                "sure": round(float(cast.kind_confidence[p]), 2),
+                "why": cast.kind_reason[p],
+                "identity": cast.identity[p],
+                "coverage": round(sample.coverage[p], 3),
+            }
+            for p in range(len(cast.kind))
+        ],
+    }
+
+
+def _colors(count: int) -> list[str]:
+    """The people's colours as the previews have them, for CSS."""
+    return [f"rgb({red},{green},{blue})" for red, green, blue in map(person_color, range(count))]
+
+
+def _costs(costs: Sequence[Cost]) -> list[dict[str, Any]]:
+    """What each stage cost over all batches, in the order in which stages first ran."""
+    total: dict[str, dict[str, Any]] = {}
+    for cost in costs:
+        row = total.setdefault(cost.stage, {"stage": cost.stage, "ran": 0, "reused": 0, "seconds": 0.0, "frames": 0})
+        for name in ("ran", "reused", "seconds", "frames"):
+            row[name] += getattr(cost, name)
+    return list(total.values())
+
+
+def _script(path: Path, name: str | None, value: Any) -> None:
+    """A value as a script that a page opened from a file can load: `DUET.name = value`, or handed to `DUET.loaded`."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    text = f"DUET.{name}={text};\n" if name else f"DUET.loaded({text});\n"
+    path.write_text(("" if name is None else "window.DUET=window.DUET||{};") + text)
+
+
+def _link(source: Path, target: Path, before: Path) -> None:
+    """The file at another place without its bytes a second time, where the file system can."""
+    for origin in (source, before):
+        try:
+            os.link(origin, target)
+            return
+        except OSError:
+            continue
+    shutil.copyfile(source, target)
+
+
+def _replace(aside: Path, final: Path) -> None:
+    """Put the finished folder where the old one is."""
+    old = aside.with_name(aside.name + ".old")
+    if final.exists():
+        os.rename(final, old)
+    os.rename(aside, final)
+    shutil.rmtree(old, ignore_errors=True)
