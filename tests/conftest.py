@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.prefect_server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,3 +22,12 @@ def shared() -> Path:
     if not (folder / "footage").is_dir():
         pytest.skip(f"needs the shared test material: no {folder}; set DUET_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real Prefect server: it takes seconds to start, so all tests that run flows share it."""
+    from tests.prefect_server import running_server
+
+    with running_server(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
