@@ -1,8 +1,9 @@
 """rtmlib: RTMDet and YOLOX boxes, RTMPose and DWPose keypoints. Its colours, prints, threads and ghosts end here.
 
-What it does otherwise, seen in 0.0.16: wants BGR; opens its session with every core and prints to standard output;
-drops the scores of boxes; poses the WHOLE picture when it is given no box; takes one person at a time. Its own pre- and
-postprocessing is what runs here, and the contract test holds the results equal to its own calls.
+What it does otherwise, seen in 0.0.16: wants BGR for boxes, and takes poses' colours as they come though those networks
+were trained on RGB (its issue 48); opens its session with every core and prints to standard output; drops the scores of
+boxes; poses the WHOLE picture when it is given no box; takes one person at a time. Its own pre- and postprocessing is
+what runs here, and the contract test holds the results equal to its own calls.
 """
 
 from __future__ import annotations
