@@ -6,9 +6,10 @@ The one place that others import; PyAV is imported by datasets/video*.py and now
 from __future__ import annotations
 
 from datasets.video_clip import ClipFacts, clip_facts, read_frames, read_window
+from datasets.video_depth import read_depth, write_depth
 from datasets.video_file import VideoError
 from datasets.video_source import MAX_FRAMES, VideoFacts, probe_video, read_pictures, read_small, read_source
-from datasets.video_write import VideoWriter, read_depth, write_depth
+from datasets.video_write import VideoWriter
 
 __all__ = [
     "MAX_FRAMES",

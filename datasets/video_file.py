@@ -24,6 +24,9 @@ FORMATS = (
     "av1,m4v,mjpeg,yuv4mpegpipe,nut,rm,dv,wtv,swf,vc1,aac,mp3,wav,flac"
 )
 _LOCAL_ONLY = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+# Muxers write their version and a random id unless told to be exact.
+REPEATABLE = {"fflags": "+bitexact"}
+_WRAP_S = 2**33 / 90000
 # A demuxer that fails this often in a row has nothing left to give.
 _MAX_READ_ERRORS = 8
 # AVCOL_SPC_*: BT.709, none named, and those with BT.601's matrix; HDR's transfer curves, SMPTE 2084 and ARIB STD-B67.
@@ -140,6 +143,15 @@ def _note(damage: Damage, error: object) -> None:
     damage.first = damage.first or getattr(error, "strerror", None) or str(error)
 
 
+def unwrapped(time_s: float, near_s: float) -> float:
+    """A time whose clock may have wrapped, as the one nearest to another: MPEG-TS counts 33 bits of 1/90000 s, 26 hours.
+
+    >>> round(unwrapped(95443.70, 0.0), 2)
+    -0.02
+    """
+    return time_s - _WRAP_S * round((time_s - near_s) / _WRAP_S)
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """How a decoded picture becomes an upright one with square pixels and even sides."""
@@ -215,7 +227,7 @@ class Painter:
         height, width = self.geometry.size if self.size is None else self.size
         uncut = self.size is not None or self.geometry.size == self.geometry.square
         turned = self.geometry.quarter_turns or self.geometry.mirrored
-        if turned or not uncut or frame.colorspace not in _PLAIN or frame.color_trc in _HDR or not _is_yuv(frame):
+        if turned or not uncut or frame.colorspace not in _PLAIN or _is_wide(frame) or not _is_yuv(frame):
             return self.paint(frame)
         matrix = matrix_of(frame)
         kept = self._scaler.reformat(
@@ -236,7 +248,7 @@ class Painter:
 
     def _rgb(self, frame: VideoFrame, height: int, width: int) -> np.ndarray:
         alpha = _has_alpha(frame)
-        hdr = frame.color_trc in _HDR
+        wide = _is_wide(frame)
         painted = self._scaler.reformat(
             frame,
             width,
@@ -244,8 +256,8 @@ class Painter:
             "rgba" if alpha else "rgb24",
             src_colorspace=matrix_of(frame) if frame.colorspace in _PLAIN else None,
             dst_color_range=ColorRange.JPEG,
-            dst_color_trc=ColorTrc.BT709 if hdr else None,
-            dst_color_primaries=ColorPrimaries.BT709 if hdr else None,
+            dst_color_trc=ColorTrc.BT709 if wide else None,
+            dst_color_primaries=ColorPrimaries.BT709 if wide else None,
             interpolation=self.interpolation,
             threads=1,
         )
@@ -265,6 +277,11 @@ def matrix_of(frame: VideoFrame) -> Colorspace:
 
 def _is_yuv(frame: VideoFrame) -> bool:
     return not frame.format.is_rgb and not _has_alpha(frame)
+
+
+def _is_wide(frame: VideoFrame) -> bool:
+    """Whether light or colours go beyond what BT.709 can say."""
+    return frame.color_trc in _HDR or frame.color_primaries == ColorPrimaries.BT2020
 
 
 def _has_alpha(frame: VideoFrame) -> bool:

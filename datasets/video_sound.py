@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import av
 import numpy as np
 
 from datasets.records import Audio
-from datasets.video_file import Damage, decode, open_video
+from datasets.video_file import Damage, decode, open_video, unwrapped
 
 # What AAC can hold (ISO/IEC 14496-3, table 1.18); any other rate is resampled to 48 kHz.
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -57,7 +58,7 @@ def _aligned(
     position = 0  # in samples of the source, from start_s
     stop = round(duration_s * audio.rate) + audio.rate // 10
     for at_s, frame in _decoded(path, audio, start_s):
-        begin = round((at_s - start_s) * audio.rate)
+        begin = min(round((at_s - start_s) * audio.rate), stop)
         for plain in converter.resample(frame):
             sound = plain.to_ndarray()
             if abs(begin - position) <= _TOLERANCE_S * audio.rate and position > 0:
@@ -89,24 +90,30 @@ def _resampled(resampler: Any, sound: np.ndarray, layout: str, rate: int) -> Ite
 
 def _decoded(path: str | Path, audio: Audio, start_s: float) -> Iterator[tuple[float, Any]]:
     """Decoded frames with the time of each on the video's clock, from `start_s` or a little before it."""
+    first_s = next(at_s for at_s, _ in _frames(path, None))
+    # The track's first sample is at audio.start_s on the video's clock.
+    offset = audio.start_s - first_s
+    frames = _frames(path, None)
+    if start_s - audio.start_s > 2 * _PREROLL_S:
+        sought = _frames(path, start_s - offset - _PREROLL_S)
+        landed = next(sought, None)
+        # Some formats' seeks land too late: then all is read from the start.
+        if landed is not None and unwrapped(landed[0] + offset, start_s) <= start_s:
+            frames = itertools.chain([landed], sought)
+    for at_s, frame in frames:
+        yield unwrapped(at_s + offset, start_s), frame
+
+
+def _frames(path: str | Path, seek_s: float | None) -> Iterator[tuple[float, Any]]:
+    """Decoded frames of the sound track at the container's own times, from its start or the block before `seek_s`."""
     with open_video(path) as container:
         stream = container.streams.audio[0]
-        first = next(frame for frame in decode(container, [stream], Damage()) if frame.pts is not None)
-        # The track's first sample is at audio.start_s on the video's clock.
-        offset = audio.start_s - float(first.pts * first.time_base)
-        wanted = start_s - offset
-        if start_s - audio.start_s > 2 * _PREROLL_S:
-            container.seek(int((wanted - _PREROLL_S) / stream.time_base), stream=stream)
-            landed = next((f for f in decode(container, [stream], Damage()) if f.pts is not None), None)
-            usable = landed is not None and float(landed.pts * landed.time_base) <= wanted
-            target = int((wanted - _PREROLL_S) / stream.time_base) if usable else (stream.start_time or 0)
-        else:
-            target = stream.start_time or 0
-        container.seek(target, stream=stream)
+        if seek_s is not None:
+            container.seek(int(seek_s / stream.time_base), stream=stream)
         at_s: float | None = None
         for frame in decode(container, [stream], Damage()):
             if frame.pts is not None:
-                at_s = float(frame.pts * frame.time_base) + offset
+                at_s = float(frame.pts * frame.time_base)
             if at_s is None:
                 continue
             yield at_s, frame

@@ -25,6 +25,7 @@ from datasets.video_file import (
     geometry_of,
     name_of,
     open_video,
+    unwrapped,
     video_stream,
 )
 
@@ -207,6 +208,6 @@ def _audio_facts(tracks: list[Any], sound: _Sound, first: float) -> Audio | None
         codec=context.name,
         rate=context.sample_rate,
         channels=context.layout.nb_channels,
-        start_s=(first if sound.first_s is None else sound.first_s) - first,
+        start_s=0.0 if sound.first_s is None else unwrapped(sound.first_s, first) - first,
         duration_s=sound.samples / context.sample_rate,
     )

@@ -1,25 +1,21 @@
-"""Frames -> clips in the shard encoding, depth -> lossless 16-bit video; equal input gives equal bytes."""
+"""Frames -> clips in the shard encoding; equal frames give equal bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import av
-import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from datasets.records import Audio
-from datasets.video_file import EXACT, Damage, Picture, VideoError, decode, matrix_of, name_of, open_video, video_stream
+from datasets.video_file import EXACT, REPEATABLE, Picture, matrix_of, name_of
 from datasets.video_sound import output_rate, read_sound
 
-# Muxers write their version and a random id unless told to be exact.
-_REPEATABLE = {"fflags": "+bitexact"}
 _AUDIO_BIT_RATE = 128_000
 _AUDIO_BLOCK = 1024
 
@@ -56,7 +52,7 @@ class VideoWriter:
             )
         self.size, self.fps, self.frames = (height, width), Fraction(fps), 0
         self._container = av.open(
-            str(path), "w", format="mp4", container_options={**_REPEATABLE, "movflags": "+faststart"}
+            str(path), "w", format="mp4", container_options={**REPEATABLE, "movflags": "+faststart"}
         )
         self._scaler = VideoReformatter()
         self._matrix: Colorspace | None = None
@@ -82,7 +78,7 @@ class VideoWriter:
         return stream
 
     def write(self, frame: Picture) -> None:
-        """Add one frame: (h, w, 3) uint8 RGB, or what read_pictures gives. Raises ValueError for another shape or dtype.
+        """Add one frame: (h, w, 3) uint8 RGB, or what read_pictures gives. Raises ValueError for another shape.
 
         The first frame decides the colour tags: BT.709 for RGB, else the matrix that its YUV has.
         """
@@ -97,25 +93,25 @@ class VideoWriter:
         self._container.mux(self._video.encode(picture))
 
     def _encodable(self, frame: Picture) -> VideoFrame:
+        """The frame as limited-range yuv420p in the matrix of the frames before it."""
         if isinstance(frame, VideoFrame):
             if (frame.height, frame.width, frame.format.name) != (*self.size, "yuv420p"):
                 got = f"{(frame.height, frame.width)} {frame.format.name}"
                 raise ValueError(f"frame {self.frames}: want {self.size} yuv420p, got {got}")
             matrix = matrix_of(frame)
-            source, levels, to = frame, ColorRange.MPEG, self._matrix or matrix
-        else:
-            if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
-                want, got = f"{(*self.size, 3)} uint8 RGB", f"{frame.shape} {frame.dtype}"
-                raise ValueError(f"frame {self.frames}: want {want}, got {got}")
-            source, levels, matrix = (
-                VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
-                ColorRange.JPEG,
-                None,
-            )
-            source.color_primaries, source.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-            to = self._matrix or Colorspace.ITU709
+            return self._convert(frame, matrix, ColorRange.MPEG, self._matrix or matrix)
+        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
+            want, got = f"{(*self.size, 3)} uint8 RGB", f"{frame.shape} {frame.dtype}"
+            raise ValueError(f"frame {self.frames}: want {want}, got {got}")
+        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture.color_primaries, picture.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        return self._convert(picture, None, ColorRange.JPEG, self._matrix or Colorspace.ITU709)
+
+    def _convert(
+        self, picture: VideoFrame, matrix: Colorspace | None, levels: ColorRange, to: Colorspace
+    ) -> VideoFrame:
         return self._scaler.reformat(
-            source,
+            picture,
             format="yuv420p",
             src_colorspace=matrix,
             dst_colorspace=to,
@@ -134,14 +130,10 @@ class VideoWriter:
             raise ValueError("want a VideoWriter made with audio=..., got one without; pass the source's Audio to it")
         context = self._audio.codec_context
         samples = round(self.frames / self.fps * context.sample_rate)
-        position = 0
+        position, tick = 0, Fraction(1, context.sample_rate)
         for block in read_sound(path, audio, start_s=start_s, samples=samples, block=_AUDIO_BLOCK):
             frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=context.layout.name)
-            frame.sample_rate, frame.pts, frame.time_base = (
-                context.sample_rate,
-                position,
-                Fraction(1, context.sample_rate),
-            )
+            frame.sample_rate, frame.pts, frame.time_base = context.sample_rate, position, tick
             position += block.shape[1]
             self._container.mux(self._audio.encode(frame))
         self._container.mux(self._audio.encode(None))
@@ -159,49 +151,3 @@ class VideoWriter:
                 self._container.mux(self._video.encode(None))
         finally:
             self._container.close()
-
-
-def write_depth(path: str | Path, frames: Iterable[np.ndarray], fps: Fraction) -> None:
-    """Depth maps, (h, w) uint16 millimetres, as FFV1 gray16 in Matroska: bit-exact, equal bytes for equal maps.
-
-    Raises ValueError for maps of another dtype or of unequal sizes, and for none at all.
-    """
-    with av.open(str(path), "w", format="matroska", container_options=_REPEATABLE) as container:
-        stream: Any = None
-        size: tuple[int, ...] = ()
-        for i, depth in enumerate(frames):
-            if depth.dtype != np.uint16 or depth.ndim != 2 or (size and depth.shape != size):
-                raise ValueError(f"depth {i}: want {size or '(h, w)'} uint16 mm, got {depth.shape} {depth.dtype}")
-            if stream is None:
-                size = depth.shape
-                stream = container.add_stream("ffv1", rate=fps)
-                context = stream.codec_context
-                context.height, context.width, context.pix_fmt = *size, "gray16le"
-                context.time_base, context.thread_count, context.gop_size = 1 / Fraction(fps), 1, 1
-                context.options = {"level": "3", "slices": "4", "slicecrc": "1", "context": "1"}
-            frame = VideoFrame.from_ndarray(np.ascontiguousarray(depth), format="gray16le")
-            frame.pts, frame.time_base = i, 1 / Fraction(fps)
-            container.mux(stream.encode(frame))
-        if stream is None:
-            raise ValueError(f"{name_of(path)}: want at least one depth map, got none")
-        container.mux(stream.encode(None))
-
-
-def read_depth(file: str | Path | bytes) -> Iterator[np.ndarray]:
-    """The depth maps of a file of write_depth in order, each (h, w) uint16 mm.
-
-    Raises VideoError for a file that is damaged or none of write_depth's.
-    """
-    name = name_of(file)
-    with open_video(file) as container:
-        stream = video_stream(container, name)
-        if stream.codec_context.name != "ffv1" or stream.codec_context.pix_fmt != "gray16le":
-            got = f"{stream.codec_context.name} {stream.codec_context.pix_fmt}"
-            raise VideoError(f"{name}: want depth as ffv1 gray16le, got {got}; write it with write_depth")
-        damage = Damage()
-        for frame in decode(container, [stream], damage):
-            yield frame.to_ndarray()
-        if damage.packets:
-            raise VideoError(
-                f"{name}: want undamaged depth, got {damage.packets} damaged packets ({damage.first}); make it again"
-            )
