@@ -194,18 +194,25 @@ def _oddness(rows: Rows, member: np.ndarray, limits: Limits) -> np.ndarray:
 
 def _changes_of_look(rows: Rows, member: np.ndarray, breaks: np.ndarray, odd: np.ndarray, limits: Limits) -> list[int]:
     """Positions in a track where it looks different after than before: the oddest row between two looks."""
-    piece = np.cumsum(breaks)
+    out: list[int] = []
     looked = np.flatnonzero(rows.embedding[member].any(1))
-    out = []
-    for k in range(1, len(looked)):
+    while True:
+        # The clearest change first: what comes after it must not be measured against a mixture.
+        piece = np.cumsum(breaks | np.isin(np.arange(len(member)), out))
+        alike = [_alike(rows, member, piece, looked, k) for k in range(1, len(looked))]
+        if not alike or min(alike) >= limits.alike:
+            return out
+        k = int(np.argmin(alike)) + 1
         a, b = looked[k - 1], looked[k]
-        if piece[a] != piece[b]:
-            continue
-        before = [i for i in looked[max(k - 3, 0) : k] if piece[i] == piece[a]]
-        after = [i for i in looked[k : k + 3] if piece[i] == piece[b]]
-        mean_before = rows.embedding[member[before]].mean(0)
-        mean_after = rows.embedding[member[after]].mean(0)
-        length = np.linalg.norm(mean_before) * np.linalg.norm(mean_after)
-        if mean_before @ mean_after < limits.alike * length:
-            out.append(int(a + 1 + odd[a + 1 : b + 1].argmax()))
-    return out
+        out.append(int(a + 1 + odd[a + 1 : b + 1].argmax()))
+
+
+def _alike(rows: Rows, member: np.ndarray, piece: np.ndarray, looked: np.ndarray, k: int) -> float:
+    """Cosine between the mean of up to three looks before the k-th and of up to three from it on; 1 across a cut."""
+    if piece[looked[k - 1]] != piece[looked[k]]:
+        return 1.0
+    before = [i for i in looked[max(k - 3, 0) : k] if piece[i] == piece[looked[k]]]
+    after = [i for i in looked[k : k + 3] if piece[i] == piece[looked[k]]]
+    a, b = rows.embedding[member[before]].mean(0), rows.embedding[member[after]].mean(0)
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / length if length > 0 else 1.0
