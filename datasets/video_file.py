@@ -144,7 +144,7 @@ def _note(damage: Damage, error: object) -> None:
 
 
 def unwrapped(time_s: float, near_s: float) -> float:
-    """A time whose clock may have wrapped, as the one nearest to another: MPEG-TS counts 33 bits of 1/90000 s, 26 hours.
+    """A time whose clock may have wrapped, as its nearest to another: MPEG-TS counts 33 bits of 1/90000 s, 26 hours.
 
     >>> round(unwrapped(95443.70, 0.0), 2)
     -0.02
