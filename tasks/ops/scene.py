@@ -112,8 +112,7 @@ def _check(scene: Scene, where: str) -> None:
         raise ValueError(f"{where}: name: want a name, got {scene.name!r}")
     for i, performer in enumerate(scene.performers):
         path = PurePosixPath(performer.motion)
-        inside = performer.motion and "\\" not in performer.motion and ":" not in performer.motion
-        if not inside or path.is_absolute() or ".." in path.parts:
+        if not performer.motion or path.is_absolute() or ".." in path.parts:
             raise ValueError(
                 f"{where}: performers[{i}].motion: want a path inside the scene file's folder, got {performer.motion!r}"
             )
