@@ -235,10 +235,19 @@ def lost(stage: str, reason: str, *, whole_source: bool = False) -> Left:
     [
         pytest.param([], [3, 3, 5, 5, 5, 4], [["for a person to look at", 1]], id="nothing lost"),
         pytest.param(
-            [lost("probe", "no video", whole_source=True), lost("judge", "no people found in 3 frames")],
-            [3, 2, 6, 5, 5, 4],
-            [["probe: no video", 1], ["judge: no people found in 3 frames", 1], ["for a person to look at", 1]],
-            id="one source and one empty clip",
+            [
+                lost("probe", "no video", whole_source=True),
+                lost("judge", "no people found in 3 frames"),
+                lost("bind", "nobody stays in the picture: 2 tracks left out"),
+            ],
+            [3, 2, 7, 5, 5, 4],
+            [
+                ["probe: no video", 1],
+                ["bind: nobody stays in the picture: 2 tracks left out", 1],
+                ["judge: no people found in 3 frames", 1],
+                ["for a person to look at", 1],
+            ],
+            id="one source and two empty clips",
         ),
         pytest.param(
             [

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# How the reason for a clip without anybody begins: the funnel counts those apart.
+# How `detect`, `bind` and `judge` begin their reason for a clip without anybody: the funnel counts those apart.
 EMPTY = "no people found"
+_NOBODY = (EMPTY, "nobody stays")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -42,8 +43,8 @@ def funnel(*, sources: int, accepted: int, review: int, left: Sequence[Left]) ->
     """Sources found, sources with clips, clips, those with people, fit ones, accepted ones, and the losses between."""
     unread = [one for one in left if one.whole_source]
     clips = [one for one in left if not one.whole_source]
-    empty = [one for one in clips if one.reason.startswith(EMPTY)]
-    unfit = [one for one in clips if not one.reason.startswith(EMPTY)]
+    empty = [one for one in clips if one.reason.startswith(_NOBODY)]
+    unfit = [one for one in clips if not one.reason.startswith(_NOBODY)]
     fit = accepted + review
     return (
         Step(name="sources found", count=sources),
