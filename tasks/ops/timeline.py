@@ -13,8 +13,8 @@ _STANDARD = tuple(Fraction(n) for n in (30, 25, 24, 60, 50, 15, 12, 10, 20, 48, 
     Fraction(n * 1000, 1001) for n in (30, 24, 60, 15, 120)
 )
 _SNAP = 0.02
-# Rounded to a millisecond, a frame of 120 fps is off by 0.12 of its length and one of 30 by 0.03.
-_STEADY = 0.25
+# Even frames may be off by a tenth of a frame, or by what rounding to a millisecond does to them and to the first.
+_STEADY, _ROUNDED_S = 0.1, 0.0011
 _SLOWEST, _FASTEST = Fraction(1, 10), Fraction(240)
 _DEFAULT = Fraction(25)
 
@@ -32,9 +32,9 @@ def constant_rate(time_s: np.ndarray, last_s: float, rates: Sequence[Fraction], 
     """Bring frames shown at `time_s` (N,) seconds, from 0, never falling, to a constant rate by their timestamps.
 
     Evenly spaced frames keep their rate and number. Otherwise the rate is the usual step's, and at each of its frames
-    stands the last one whose time, rounded to a frame, has come; frames too close together are left out. `last_s` is
-    how long the last one is shown, `rates` what the headers claim, most trusted first. Raises ValueError when there is no
-    frame, or when more than max_frames come out, as when timestamps jump.
+    stands the last one whose time, rounded to a frame, has come; frames too close together are left out.
+    `last_s` is how long the last one is shown, `rates` what the headers claim, best first. Raises ValueError when
+    there is no frame, or when more than max_frames come out, as when timestamps jump.
     """
     num = len(time_s)
     if num == 0:
@@ -45,7 +45,8 @@ def constant_rate(time_s: np.ndarray, last_s: float, rates: Sequence[Fraction], 
         fps = claimed[0] if claimed else _DEFAULT
         return Timeline(fps=fps, frame_map=np.arange(num, dtype=np.int32), variable=False)
     for fps in (*claimed, *_STANDARD, _plain((num - 1) / time_s[-1])):
-        if np.abs(time_s * float(fps) - np.arange(num)).max() <= _STEADY:
+        off_s = np.abs(time_s - np.arange(num) / float(fps)).max()
+        if off_s <= max(_STEADY / float(fps), _ROUNDED_S):
             return Timeline(fps=fps, frame_map=np.arange(num, dtype=np.int32), variable=False)
     steps = np.diff(time_s)
     fps = _usual(1 / float(np.median(steps[steps > 0])), claimed)
