@@ -27,7 +27,8 @@ class Config:
     min_height: float = 0.35  # of the main people's height: smaller ones are audience
     min_presence: float = 0.15  # share of the frames in which someone must be found; below, a passer-by
     touch: float = 0.15  # intersection over union from which two boxes touch
-    fill_s: float = 0.5  # gaps up to this are interpolated, longer ones left open
+    clinch: float = 0.35  # and from which a tracklet is cut where it is closest
+    fill_s: float = 0.25  # gaps up to this are interpolated, longer ones left open
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
     doubt: float = 0.75  # certainty, 0..1, below which a step from track to track becomes an event
 
@@ -46,6 +47,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     rules = Rules(
         limits=Limits(people=config.people, min_height=config.min_height, min_presence=config.min_presence),
         touch=config.touch,
+        clinch=config.clinch,
         fill_s=config.fill_s,
         doubt_s=config.doubt_s,
         doubt=config.doubt,

@@ -26,7 +26,8 @@ class Rules:
     limits: Limits = field(default_factory=Limits)
     costs: Costs = field(default_factory=Costs)
     touch: float = 0.15  # intersection over union from which two boxes touch
-    fill_s: float = 0.5  # gaps up to this are interpolated
+    clinch: float = 0.35  # and from which a tracklet is cut where it is closest
+    fill_s: float = 0.25  # gaps up to this are interpolated
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
     doubt: float = 0.75  # certainty below which a step is an event
 
@@ -45,7 +46,7 @@ def bind(
     tracklets: Tracklets, poses: Poses, segments: Segments, shot: Shot, rules: Rules
 ) -> tuple[People, list[LeftOut]]:
     """The people of one clip, and the tracks that are nobody's. P is 0 when nobody stays."""
-    tracks = tracks_of(tracklets, segments, touch=rules.touch)
+    tracks = tracks_of(tracklets, segments, clinch=rules.clinch)
     people, left_out = choose(tracks, shot, poses, segments.mask, rules.limits, rules.costs)
     spans = spans_of(people, shot, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     names = _neighbouring_tracklets(spans, tracklets)

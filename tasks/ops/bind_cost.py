@@ -23,8 +23,8 @@ class Costs:
     speed: float = 0.7  # growth of that spread with each second unseen
     slow_down_s: float = 0.3  # a velocity is believed for about so long
     most_motion: float = 10.0  # nats; no distance says more than this
-    look_same: float = 0.85  # cosine between two looks at one person, usually
-    look_spread: float = 0.12  # and how far it falls short of that
+    look_same: float = 0.75  # cosine between two looks at one person, usually (two people: about 0.4)
+    look_spread: float = 0.13  # and how far it falls short of that
     most_look: float = 6.0
     size: float = 0.25  # spread of the log of the height
     most_size: float = 3.0
@@ -38,7 +38,8 @@ class Costs:
     enter_middle: float = 4.0  # or in the middle of the picture
     person: float = 6.0  # one more person in the clip
     nobody: float = 1.0  # a track that is nobody's, whatever its length
-    nobody_s: float = 14.0  # and for each second of it, times the detector's score
+    nobody_s: float = 24.0  # and for each second of it, times the detector's score, when it stands apart
+    nobody_part: float = 0.3  # share of that for boxes that lie wholly within another's
 
 
 def link_cost(
@@ -70,7 +71,8 @@ def end_cost(track: Track, frames: int, size: tuple[int, int], costs: Costs) -> 
 
 def nobody_cost(track: Track, fps: float, costs: Costs) -> float:
     """Nats against a track being nobody's: a ghost, a part of another, a reflection."""
-    return costs.nobody + costs.nobody_s * float(track.score.sum()) / fps
+    share = costs.nobody_part + (1 - costs.nobody_part) * track.apart
+    return costs.nobody + costs.nobody_s * float((track.score * share).sum()) / fps
 
 
 def at_edge(box: np.ndarray, size: tuple[int, int], share: float = 0.02) -> bool:

@@ -46,11 +46,10 @@ def cover(
     first = sorted(int(column[row]) for row in range(n, len(matrix)) if column[row] < n)
     chains, margins = [], []
     for i in first:
-        chain, sure = [i], []
+        chain = [i]
         while chain[-1] in following:
-            step = (chain[-1], following[chain[-1]])
-            sure.append(_margin(matrix, step, best))
-            chain.append(step[1])
+            chain.append(following[chain[-1]])
+        sure = [_margin(matrix, chain[:k], chain[k:], best) for k in range(1, len(chain))]
         chains.append(tuple(chain))
         margins.append(tuple(sure))
     return Cover(chains=tuple(chains), margins=tuple(margins), cost=best)
@@ -78,13 +77,15 @@ def _solve(matrix: np.ndarray) -> tuple[np.ndarray, float]:
     return column, float(matrix[row, column].sum())
 
 
-def _margin(matrix: np.ndarray, step: tuple[int, int], best: float) -> float:
-    """How much worse the best cover without this step is."""
-    kept = matrix[step]
-    matrix[step] = _FORBIDDEN
-    second = _solve(matrix)[1]
-    matrix[step] = kept
-    return second - best
+def _margin(matrix: np.ndarray, before: list[int], after: list[int], best: float) -> float:
+    """How much worse the best cover is in which those before and those after are different people.
+
+    All of them must still be somebody's: that a short track may be nobody's does not make the others' identity unsure.
+    """
+    other = matrix.copy()
+    other[np.ix_(before, after)] = _FORBIDDEN
+    other[before + after, before + after] = _FORBIDDEN
+    return _solve(other)[1] - best
 
 
 def certainty(margin: float) -> float:

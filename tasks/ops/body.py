@@ -48,7 +48,8 @@ def draw_body(
         cv2.fillConvexPoly(canvas, cv2.convexHull(np.round(shrunk).astype(np.int32)), 1)
         top, bottom = point[list(SHOULDERS)].mean(0).astype(np.int32), point[list(HIPS)].mean(0).astype(np.int32)
         stroke(top, bottom, 0.55)
-    _draw_head(canvas, keypoint, seen, scale * girth)
+    # Nose and ears lie in the middle of the head, which is as wide as it is: its bones are not thin.
+    _draw_head(canvas, keypoint, seen, scale * max(girth, 0.6))
     return canvas.astype(bool)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from tasks.ops.boxes import contact
@@ -12,8 +14,7 @@ ALONE = 0.1  # intersection over union with the next person up to which a person
 def contacts(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     """(N,) the largest intersection over union of each row's box with another of its frame; `frame` ascends."""
     out = np.zeros(len(frame))
-    edges = np.flatnonzero(np.diff(frame, prepend=-1, append=-1))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(np.flatnonzero(np.diff(frame, prepend=-1, append=-1))):
         out[start:stop] = contact(box[start:stop])
     return out
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from datasets.records import Poses, Segments, Tracklets
-from tasks.ops.boxes import iou
+from tasks.ops.boxes import covered, iou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,6 +20,7 @@ class Track:
     frame: np.ndarray  # (n,) int
     box: np.ndarray  # (n, 4)
     score: np.ndarray  # (n,) how sure the detector is
+    apart: np.ndarray  # (n,) share of the box that no other box of its frame covers
     segment: np.ndarray  # (n,) rows of Segments; -1 where there is none
     look: np.ndarray | None  # (E,) unit mean appearance; None where none was taken
 
@@ -38,13 +40,14 @@ class Track:
         return float(np.median(self.box[:, 3] - self.box[:, 1]))
 
 
-def tracks_of(tracklets: Tracklets, segments: Segments, *, touch: float) -> list[Track]:
+def tracks_of(tracklets: Tracklets, segments: Segments, *, clinch: float) -> list[Track]:
     """All tracks of a clip, by first frame, then tracklet.
 
-    A tracklet that goes on through a contact (intersection over union above `touch`) is cut at the contact's closest frame:
+    A tracklet that goes on through a close contact (intersection over union above `clinch`) is cut at its closest frame:
     whether the same person comes out of it is for the binding to say, and to doubt.
     """
-    cuts = _contact_cuts(tracklets, touch)
+    cuts = _contact_cuts(tracklets, clinch)
+    apart = _apart(tracklets)
     at = {(int(f), int(n)): i for i, (f, n) in enumerate(zip(segments.frame, segments.tracklet, strict=True))}
     tracks = []
     for name in np.unique(tracklets.tracklet[tracklets.tracklet >= 0]):
@@ -54,12 +57,27 @@ def tracks_of(tracklets: Tracklets, segments: Segments, *, touch: float) -> list
         where = np.searchsorted(tracklets.frame[rows], sorted(cuts.get(int(name), ())))
         for piece in np.split(rows, where):
             if len(piece):
-                tracks.append(_track(int(name), piece, tracklets, segments, at))
+                tracks.append(_track(int(name), piece, tracklets, segments, apart, at))
     return sorted(tracks, key=lambda track: (track.start, track.tracklet))
 
 
+def _apart(tracklets: Tracklets) -> np.ndarray:
+    """(N,) the share of each box that the one covering it most leaves free."""
+    out = np.ones(len(tracklets.frame))
+    for start, stop in itertools.pairwise(np.flatnonzero(np.diff(tracklets.frame, prepend=-1, append=-1))):
+        share = covered(tracklets.box[start:stop], tracklets.box[start:stop])
+        np.fill_diagonal(share, 0)
+        out[start:stop] = 1 - share.max(1)
+    return out
+
+
 def _track(
-    name: int, row: np.ndarray, tracklets: Tracklets, segments: Segments, at: dict[tuple[int, int], int]
+    name: int,
+    row: np.ndarray,
+    tracklets: Tracklets,
+    segments: Segments,
+    apart: np.ndarray,
+    at: dict[tuple[int, int], int],
 ) -> Track:
     frame = tracklets.frame[row].astype(np.int64)
     segment = np.array([at.get((int(t), name), -1) for t in frame], np.int64)
@@ -69,6 +87,7 @@ def _track(
         frame=frame,
         box=tracklets.box[row].astype(np.float64),
         score=tracklets.score[row].astype(np.float64),
+        apart=apart[row],
         segment=segment,
         look=_pooled(segments.embedding[segment[segment >= 0]], tracklets.embedding[row]),
     )
@@ -87,8 +106,7 @@ def _pooled(masked: np.ndarray, boxed: np.ndarray) -> np.ndarray | None:
 def _contact_cuts(tracklets: Tracklets, touch: float) -> dict[int, set[int]]:
     """tracklet -> frames before which it is cut: the closest frame of each contact that two tracklets live through."""
     frames: dict[tuple[int, int], list[tuple[int, float]]] = {}
-    edges = np.flatnonzero(np.diff(tracklets.frame, prepend=-1, append=-1))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(np.flatnonzero(np.diff(tracklets.frame, prepend=-1, append=-1))):
         name = tracklets.tracklet[start:stop]
         pair = np.triu(iou(tracklets.box[start:stop], tracklets.box[start:stop]), 1)
         for i, j in zip(*np.nonzero(pair > touch), strict=True):
