@@ -105,13 +105,16 @@ class Stage:
     def _digests(self, config: Any, env: Env) -> dict[str, str]:
         return {name: weights.digest(name, env.weights) for name in self.weights(config)}
 
-    def run(self, batch: Batch, config: Any, env: Env) -> Batch:
-        """Every item of the batch through this stage; a fault or refusal of one becomes its reject."""
+    def run(self, batch: Batch, config: Any, env: Env, extra: Sequence[str] = ()) -> Batch:
+        """Every item of the batch through this stage; a fault or refusal of one becomes its reject.
+
+        `extra` names further inputs that all items of the batch depend on.
+        """
         started, ran, reused_count, frames = time.monotonic(), 0, 0, 0
         items, rejects = [], list(batch.rejects)
         for item in batch.items:
             try:
-                made, reused = self.make(item, config, env)
+                made, reused = self.make(item, config, env, extra)
             except Refused as refusal:
                 rejects.append(self.reject(item, str(refusal), fault=False))
                 ran += 1
