@@ -224,7 +224,9 @@ def _of_scene_file(item: Item, config: Config) -> list[Item]:
 def _items(scene: Scene, parts: Sequence[Item], reads: Sequence[Motion], config: Config) -> list[Item]:
     """One item a camera. Its key holds a digest of the motions and the scene, and the camera's number."""
     digest = scene_digest(scene, [read.sha256 for read in reads])
-    body = body_digest(config.body_models, [(r.model, r.gender[p.person]) for p, r in _people(scene, reads)])
+    body = body_digest(
+        config.body_models, [(r.model, p.gender or r.gender[p.person]) for p, r in _people(scene, reads)]
+    )
     artifacts = {f"motion.{i}": part.artifacts["motion"] for i, part in enumerate(parts)}
     artifacts["body"] = Artifact(key=body, path=config.body_models or "")
     fps = reads[0].fps

@@ -62,8 +62,9 @@ class _Part:
         if spec.start_s >= end_s:
             raise ValueError(f"{motion.source}: want a start_s below its length, {end_s:.2f} s, got {spec.start_s}")
         self.spec, self.motion = spec, motion
-        self.body = load_body(find_body(body_models, motion.model, motion.gender[spec.person]))
-        self.betas = _betas(spec, motion, self.body)
+        gender = spec.gender or motion.gender[spec.person]
+        self.body = load_body(find_body(body_models, motion.model, gender))
+        self.betas = _betas(spec, motion, self.body, gender)
         self.rest, self.joint = self.body.shaped(self.betas)
 
     def move(self, fps: Fraction, frames: int) -> None:
@@ -124,8 +125,8 @@ def _stand(cast: Sequence[_Part], fps: float) -> None:
             part.lower(height)
 
 
-def _betas(spec: PerformerSpec, motion: Motion, body: Body) -> np.ndarray:
-    own, gender = motion.betas[spec.person][:NUM_BETAS], motion.gender[spec.person]
+def _betas(spec: PerformerSpec, motion: Motion, body: Body, gender: str) -> np.ndarray:
+    own = motion.betas[spec.person][:NUM_BETAS]
     if body.official:
         if spec.shape_seed is None:
             return np.pad(own, (0, NUM_BETAS - len(own))).astype(np.float32)

@@ -31,21 +31,23 @@ class Figure:
 
 FIGURES: dict[str, Figure] = {
     "allemande": Figure(
-        time_s=(0.0, 1.2, 1.9, 2.6, 4.2, 4.7, 5.6), apart_m=(3.1, 1.15, 0.85, 1.0, 1.0, 1.3, 3.0),
-        turns=(0.0, 0.06, 0.42, 0.62, 1.32, 1.46, 1.5), towards=0.45, reach_s=(2.4, 4.3),
+        time_s=(0.0, 1.3, 2.1, 2.8, 4.6, 5.1, 6.0), apart_m=(3.0, 1.15, 0.85, 0.95, 0.95, 1.25, 2.9),
+        turns=(0.0, 0.06, 0.42, 0.62, 1.32, 1.46, 1.5), towards=0.45, reach_s=(2.6, 4.7),
     ),
     "mirror": Figure(
-        time_s=(0.0, 1.3, 2.0, 2.8, 4.3, 4.8, 5.8), apart_m=(2.8, 1.2, 0.9, 1.05, 1.05, 1.3, 2.8),
-        turns=(0.0, 0.05, 0.4, 0.6, 1.15, 1.28, 1.32), towards=2.2, reach_s=(2.2, 4.5),
+        time_s=(0.0, 1.3, 2.1, 2.9, 4.6, 5.1, 6.0), apart_m=(2.7, 1.2, 0.9, 1.0, 1.0, 1.25, 2.7),
+        turns=(0.0, 0.05, 0.4, 0.6, 1.15, 1.28, 1.32), towards=2.2, reach_s=(2.3, 4.8),
     ),
     "pass": Figure(
-        time_s=(0.0, 1.0, 1.7, 2.3, 3.4, 4.0, 5.0), apart_m=(3.2, 1.3, 0.8, 1.1, 0.95, 1.2, 3.1),
-        turns=(0.0, 0.05, 0.45, 0.58, 1.0, 1.12, 1.15), towards=0.2, reach_s=(2.2, 3.3),
+        time_s=(0.0, 1.2, 2.0, 2.7, 4.0, 4.6, 5.7), apart_m=(2.9, 1.2, 0.8, 1.0, 0.95, 1.15, 2.9),
+        turns=(0.0, 0.05, 0.45, 0.58, 1.0, 1.12, 1.15), towards=0.2, reach_s=(2.5, 3.9),
     ),
 }  # fmt: skip
 
 
-def duet(figure: Figure, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def duet(
+    figure: Figure, seed: int, genders: tuple[str, str] = ("female", "male")
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Both dancers of a figure as the arrays of AMASS files: Z up, 60 frames a second, SMPL-H.
 
     The seed varies tempo, distance, direction of turning, steps and arms.
@@ -69,7 +71,7 @@ def duet(figure: Figure, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np
             fps=FPS, path=path, heading=_heading(path, to_partner, figure.towards), gaze=to_partner, reach=reach,
             phase=float(rng.uniform(0, 2)), energy=float(rng.uniform(0.85, 1.2)),
         )  # fmt: skip
-        out.append(_amass(*walk(moves), "male" if side == hand else "female", rng))
+        out.append(_amass(*walk(moves), genders[side < 0], rng))
     return out[0], out[1]
 
 
@@ -77,13 +79,16 @@ def demo(seed: int) -> list[tuple[str, Mapping[str, Mapping[str, np.ndarray]], S
     """The demo: three duets, each (name, AMASS files by name, scene). Strangers, look-alikes, a human and a robot."""
     rng = np.random.default_rng((seed, 0xDE))
     out = []
-    casts = (("strangers", "allemande", ("dressed", "dressed"), False), ("twins", "pass", ("dressed", "dressed"), True),
-             ("robot", "mirror", ("dressed", "robot"), False))  # fmt: skip
+    casts = (
+        ("strangers", "allemande", ("dressed", "dressed"), ("female", "male")),
+        ("twins", "pass", ("dressed", "dressed"), ("female", "female")),
+        ("robot", "mirror", ("dressed", "robot"), ("male", "neutral")),
+    )
     cameras = (("static", "orbit"), ("static",), ("pan",))
-    for (name, figure, looks, alike), kinds in zip(casts, cameras, strict=True):
-        files = {
-            f"{name}_{who}.npz": d for who, d in zip("ab", duet(FIGURES[figure], int(rng.integers(2**31))), strict=True)
-        }
+    for (name, figure, looks, genders), kinds in zip(casts, cameras, strict=True):
+        dancers = duet(FIGURES[figure], int(rng.integers(2**31)), genders)
+        files = {f"{name}_a.npz": dancers[0], f"{name}_b.npz": dancers[1]}
+        alike = genders[0] == genders[1]
         shapes, clothes = rng.integers(2**31, size=2), rng.integers(2**31, size=2)
         performers = tuple(
             PerformerSpec(

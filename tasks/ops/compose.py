@@ -84,7 +84,7 @@ def compose_pair(first: Motion, second: Motion, plan: Plan, *, name: str) -> lis
         ]
         places = _places(rng, [first, second], [spec.start_s for spec in cast], duration)
         cast = [replace(spec, position=at, heading_deg=turn) for spec, (at, turn) in zip(cast, places, strict=True)]
-        out.append(_scene(name, index, _dressed(cast, rng, plan), duration, seed, plan, rng))
+        out.append(_scene(name, index, _dressed(cast, first.gender[0], rng, plan), duration, seed, plan, rng))
     return out
 
 
@@ -103,7 +103,7 @@ def compose_alone(motion: Motion, plan: Plan, *, name: str) -> list[Scene]:
         cast = [PerformerSpec(motion=motion.source, person=i, start_s=start) for i in range(people)]
         if people == 1:
             cast = [replace(cast[0], position=(0.0, 0.0), heading_deg=0.0)]
-        out.append(_scene(name, index, _dressed(cast, rng, plan), duration, seed, plan, rng))
+        out.append(_scene(name, index, _dressed(cast, motion.gender[0], rng, plan), duration, seed, plan, rng))
     return out
 
 
@@ -158,7 +158,10 @@ def _within(start: float, motion: Motion) -> float:
     return round(start % total, 3) if start >= total else round(start, 3)
 
 
-def _dressed(cast: Sequence[PerformerSpec], rng: np.random.Generator, plan: Plan) -> tuple[PerformerSpec, ...]:
+def _dressed(
+    cast: Sequence[PerformerSpec], gender: str, rng: np.random.Generator, plan: Plan
+) -> tuple[PerformerSpec, ...]:
+    """Looks, bodies and clothes from the seed; look-alikes share all, the first one's gender too."""
     shapes, clothes = rng.integers(2**31, size=len(cast)), rng.integers(2**31, size=len(cast))
     out = []
     for i, spec in enumerate(cast):
@@ -166,7 +169,8 @@ def _dressed(cast: Sequence[PerformerSpec], rng: np.random.Generator, plan: Plan
         if plan.looks == "human_robot" and i % 2:
             look = "robot"
         which = 0 if plan.match else i
-        out.append(replace(spec, look=look, shape_seed=int(shapes[which]), clothes_seed=int(clothes[which])))
+        spec = replace(spec, look=look, shape_seed=int(shapes[which]), clothes_seed=int(clothes[which]))
+        out.append(replace(spec, gender=gender) if plan.match else spec)
     return tuple(out)
 
 

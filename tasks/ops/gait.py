@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 # A walker of middle height at rest: joints relative to their parents, left side; the right mirrors x.
@@ -17,7 +18,8 @@ THIGH = np.array([0.035, -0.389, 0.033])  # hip to knee
 SHIN = np.array([0.041, -0.429, -0.027])  # knee to ankle
 BALL = np.array([0.0, -0.049, 0.148])  # ankle to the ball of the foot
 ANKLE_M = 0.076  # height of the ankle of a flat foot
-PELVIS_M = 0.893  # height of the pelvis while walking
+PELVIS_M = 0.928  # height of the pelvis while standing
+CROUCH_M = 0.034  # lower by this at a metre a second, so that legs reach a stride
 TRACK_M = 0.085  # feet to either side of the line walked
 STEPS_S = 1.95  # steps a second
 SWING = 0.78  # share of a step that the foot is in the air
@@ -46,7 +48,8 @@ def walk(moves: Walk) -> tuple[np.ndarray, np.ndarray]:
     stride = np.clip(speed / 1.0, 0, 1.2)
     feet = [_foot(moves, side, time) for side in (0, 1)]
     pelvis = np.stack(
-        [moves.path[:, 0], PELVIS_M - 0.016 * stride * np.cos(2 * np.pi * beat), moves.path[:, 1]], axis=1
+        [moves.path[:, 0], PELVIS_M - stride * (CROUCH_M + 0.016 * np.cos(2 * np.pi * beat)), moves.path[:, 1]],
+        axis=1,
     )
     # The body sways over the foot that stands, and turns its hips with the leg that swings.
     sway = 0.018 * np.cos(np.pi * (beat + 0.5)) * moves.energy
@@ -155,7 +158,10 @@ def _solve_leg(pose: np.ndarray, side: int, root: Rotation, pelvis: np.ndarray, 
 def _upper_body(pose: np.ndarray, moves: Walk, beat: np.ndarray, stride: np.ndarray, twist: np.ndarray) -> None:
     """Spine against the hips, head to the gaze, arms in step with the other leg or raised to the side."""
     look = np.mod(moves.gaze - moves.heading + np.pi, 2 * np.pi) - np.pi
-    look = np.clip(look, -1.15, 1.15)
+    # Nobody's head turns all the way: what is behind is not looked at, and passing behind must not whip the head over.
+    behind = np.clip((np.pi - np.abs(look)) / 1.2, 0, 1)
+    look = np.clip(look, -1.15, 1.15) * behind * behind * (3 - 2 * behind)
+    look = ndimage.gaussian_filter1d(look, 0.08 * moves.fps, mode="nearest")
     for joint, share in ((3, 0.1), (6, 0.12), (9, 0.12)):
         pose[:, joint, 1] = share * look - 0.55 * twist
         pose[:, joint, 0] = 0.02 * stride

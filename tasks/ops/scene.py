@@ -32,6 +32,7 @@ class PerformerSpec:
     position: tuple[float, float] | None = None  # x, z of the pelvis at the start, metres; None: where the file has it
     heading_deg: float | None = None  # facing at the start; None: as the file has it
     shape_seed: int | None = None  # body shape; None: the motion's own betas, a mean body without SMPL's files
+    gender: Literal["neutral", "female", "male"] | None = None  # of the body; None: the motion's
     look: Look = "dressed"
     clothes_seed: int = 0  # colours and cut of the clothes; equal seeds give look-alikes
     start_s: float = 0.0  # time in the motion that the scene begins at
