@@ -32,8 +32,9 @@ class Context:
 def context() -> Iterator[Context]:
     """A context that is current in this thread and in no other, while the block runs.
 
-    Contexts are never destroyed: pyrender's platform would end the whole EGL display with one. Those given back wait for the
-    next borrower, so a process has as many as ever drew at once. Raises RuntimeError that names the packages to install.
+    Contexts are never destroyed: pyrender's platform would end the whole EGL display with one. Those given back wait
+    for the next borrower, so a process has as many as ever drew at once. Raises RuntimeError that names the packages
+    to install.
     """
     with _lock:
         lent = _idle.pop() if _idle else None
@@ -67,7 +68,7 @@ def _platform() -> tuple[Any, Any]:
     if loaded is not None and type(loaded.PLATFORM).__name__ != "EGLPlatform":
         raise ValueError(f"want OpenGL on EGL, got {type(loaded.PLATFORM).__name__}, which was imported before")
     if not hasattr(np, "infty"):
-        np.infty = np.inf  # type: ignore[attr-defined]  # pyrender 0.1.45 still says so; numpy 2 took the name away
+        setattr(np, "infty", np.inf)  # noqa: B010 pyrender 0.1.45 still says so; numpy 2 took the name away
     from pyrender.platforms import egl
 
     return egl.EGLPlatform, egl.get_device_by_index(int(os.environ.get("EGL_DEVICE_ID", "0")))

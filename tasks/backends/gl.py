@@ -84,7 +84,9 @@ _FORMATS = {
 def texture(
     kind: str, size: tuple[int, int], data: np.ndarray | None = None, *, linear: bool = False, repeats: bool = False
 ) -> int:
-    """A 2-D texture of (h, w), without data an empty one. One that repeats has mipmaps and is read smoothly near and far."""
+    """A 2-D texture of (h, w), without data an empty one. One that repeats has mipmaps and is read smoothly near and
+    far.
+    """
     inside, outside, number = _FORMATS[kind]
     name = int(GL.glGenTextures(1))
     GL.glBindTexture(GL.GL_TEXTURE_2D, name)

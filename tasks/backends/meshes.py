@@ -83,9 +83,10 @@ class Ground:
 
     def __init__(self, place: Place) -> None:
         self._tile_m = place.tile_m
-        far = 1.5 * place.radius_m
+        (x, z), far = place.centre, 1.5 * place.radius_m
+        floor = self._floor(x - far, z - far, x + far, z + far)
         wall = wall_mesh(place)
-        self._mesh = np.concatenate([self._floor(-far, -far, far, far), np.zeros((6, 5), np.float32), wall])
+        self._mesh = np.concatenate([floor, np.zeros((6, 5), np.float32), wall])
         self._num_wall = len(wall)
         self._array = int(GL.glGenVertexArrays(1))
         GL.glBindVertexArray(self._array)

@@ -1,7 +1,7 @@
 """Surfaces, cameras -> pictures and exact truth, by OpenGL in a context that pyrender's EGL platform makes.
 
-Equal input gives equal bytes on one machine (driver and processor). Another may differ in the last bit of a colour, and on pixels
-that an edge passes within rounding.
+Equal input gives equal bytes on one machine (driver and processor). Another may differ in the last bit of a colour,
+and on pixels that an edge passes within rounding.
 """
 
 from __future__ import annotations
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
     from tasks.backends.raster import Raster
 
 MAX_PEOPLE = 32  # bits of the amodal target
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Frame:
-    """What one drawn frame holds; row 0 is the top row."""
-
-    color: np.ndarray  # (h, w, 3) uint8   RGB
-    person: np.ndarray  # (h, w)    uint8   1 .. P: who is seen; 0 where nobody is
-    part: np.ndarray  # (h, w)    uint8   1 + SMPL joint of the body part that is seen; 0 where nobody is
-    depth: np.ndarray  # (h, w)    uint16  millimetres along the optical axis; 0: nothing; 65535: that far or farther
-    amodal: np.ndarray  # (h, w)    uint32  bit p - 1: person p is there, seen or behind another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +47,8 @@ def raster(
     if not 1 <= len(surfaces) <= MAX_PEOPLE:
         raise ValueError(f"render: want 1 to {MAX_PEOPLE} performers, got {len(surfaces)}")
     with egl.context() as context:
-        # Imports OpenGL, which without EGL fails in words that no user could act on: `context` has failed better before.
+        # Imports OpenGL, which without EGL fails in words that no user could act on: `context` has failed better
+        # before.
         from tasks.backends.raster import Raster
 
         drawn = Raster(context, size, surfaces, palettes, place, style)

@@ -1,5 +1,5 @@
-"""The drawing itself: one pass over all bodies writes colour, who, which part and how far; a second, only where people's
-boxes meet, everyone's whole silhouette.
+"""The drawing itself: one pass over all bodies writes colour, who, which part and how far; a second, only where
+people's boxes meet, everyone's whole silhouette.
 
 Buffers stay from frame to frame; only vertex positions and normals are uploaded. Use only inside `pyrender.raster`.
 """
@@ -16,14 +16,16 @@ from OpenGL import GL
 from tasks.backends import gl, shaders
 from tasks.backends.egl import Context
 from tasks.backends.meshes import Bodies, Ground
-from tasks.backends.pyrender import Frame, Style
+from tasks.backends.pyrender import Style
 from tasks.ops.backdrop import Place
 from tasks.ops.camera import View, gl_projection, gl_view
+from tasks.ops.drawn import Frame
 from tasks.ops.lighting import Box, body_boxes, overlap_boxes, shadow_matrix, shadow_reach, union_box
 from tasks.ops.surface import Surface
 
 _SHADOW = 512  # texels a side
-# Metres that a body's point is moved out before its shadow is looked up: the caster is coarser than the body by about this.
+# Metres that a body's point is moved out before its shadow is looked up: the caster is coarser than the body by about
+# this.
 _LIFT = 0.03
 _COLOR, _EXACT, _AMODAL = range(3)
 # The drawing holds the root of linear light, pictures hold gamma 2.2.
@@ -65,8 +67,8 @@ class Raster:
     def frames(self, moments: Iterable[tuple[Sequence[np.ndarray], View]]) -> Iterator[Frame]:
         """A Frame for each (vertices (V, 3) float32 of every performer, View), in order.
 
-        A frame is read only when the next one's vertices have come, so that a software rasteriser's threads draw it while
-        Python makes those and works on the frame before.
+        A frame is read only when the next one's vertices have come, so that a software rasteriser's threads draw it
+        while Python makes those and works on the frame before.
         """
         drawn = False
         smoothed: Box | None = None
@@ -92,7 +94,7 @@ class Raster:
         GL.glEnable(GL.GL_DEPTH_TEST)
         GL.glDepthFunc(GL.GL_LESS)
         _write(_COLOR, _EXACT, _AMODAL)
-        GL.glClearBufferfv(GL.GL_COLOR, _COLOR, np.zeros(4, np.float32))
+        GL.glClearBufferfv(GL.GL_COLOR, _COLOR, np.append(np.sqrt(self._place.cove), 1).astype(np.float32))
         GL.glClearBufferuiv(GL.GL_COLOR, _EXACT, np.zeros(4, np.uint32))
         GL.glClearBufferuiv(GL.GL_COLOR, _AMODAL, np.zeros(4, np.uint32))
         GL.glClearBufferfv(GL.GL_DEPTH, 0, np.ones(1, np.float32))
@@ -152,7 +154,7 @@ class Raster:
         GL.glDisable(GL.GL_CULL_FACE)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._floor)
         look = {
-            "floor_texture": 1, "cove": place.cove, "radius": place.radius_m,
+            "floor_texture": 1, "cove": place.cove, "radius": place.radius_m, "centre": place.centre,
             "texels_per_pixel": place.floor.shape[0] / place.tile_m / float(view.intrinsics[0, 0]),
         }  # fmt: skip
         if self._style.shadows:
@@ -254,7 +256,9 @@ def _write(*targets: int) -> None:
 
 
 def _pixels(target: int, box: Box, dtype: np.dtype | None) -> np.ndarray:
-    """Read a box of a colour target of the bound frame buffer: integers of a dtype (h, w), or (h, w, 4) uint8 of colour."""
+    """Read a box of a colour target of the bound frame buffer: integers of a dtype (h, w), or (h, w, 4) uint8 of
+    colour.
+    """
     x, y, w, h = box
     GL.glReadBuffer(GL.GL_COLOR_ATTACHMENT0 + target)
     if dtype is None:

@@ -1,16 +1,18 @@
-"""GLSL of the renderer: bodies lit at their vertices, floor and backdrop at their pixels, edges smoothed on the finished picture.
+"""GLSL of the renderer: bodies lit at their vertices, floor and backdrop at their pixels, edges smoothed on the
+finished picture.
 
-The lighting is pyrender's own (Cook-Torrance of glTF's metallic-roughness material), so that colours compare. Colours are written
-as the root of linear light; the last step from there to gamma 2.2 is a table's, outside.
-Bodies are finely meshed (about two pixels a triangle), so light taken at the vertices equals light taken at the pixels to
-the eye, and costs a fraction of it on a software rasteriser.
+The lighting is pyrender's own (Cook-Torrance of glTF's metallic-roughness material), so that colours compare. Colours
+are written as the root of linear light; the last step from there to gamma 2.2 is a table's, outside. Bodies are finely
+meshed (about two pixels a triangle), so light taken at the vertices equals light taken at the pixels to the eye, and
+costs a fraction of it on a software rasteriser.
 """
 
 from __future__ import annotations
 
 _HEAD = "#version 410 core\n"
 
-# Positions must come out to the bit as pyrender's (P * V * M * I * vec4(position, 1) with M the identity): ids are compared.
+# Positions must come out to the bit as pyrender's (P * V * M * I * vec4(position, 1) with M the identity): ids are
+# compared.
 _CLIP = """
 uniform mat4 projection;
 uniform mat4 view;
@@ -79,7 +81,8 @@ void main()
     float e = nh * nh * (a2 - 1.0) + 1.0;
     float d = a2 / (3.141592653589793 * e * e);
     vec3 direct = light * (nl * lit(position + n * lift));
-    // Metal has no diffuse part; it takes a dim mirror of sky and ground instead, or it would be black off the highlight.
+    // Metal has no diffuse part; it takes a dim mirror of sky and ground instead, or it would be black off the
+    // highlight.
     irradiance = direct * (1.0 - fresnel) * (0.96 * (1.0 - metal) / 3.141592653589793)
                + ambient(mix(n, reflect(-v, n), metal));
     gleam = direct * fresnel * (g * d / (4.0 * nl * nv + 0.001));
@@ -160,6 +163,7 @@ in vec2 uv;
 uniform sampler2D floor_texture;
 uniform vec3 cove;             // linear colour at the foot of the backdrop
 uniform float radius;          // of the backdrop, metres
+uniform vec2 centre;           // and where its axis stands
 uniform float texels_per_pixel;  // texels of the floor that a pixel spans at one metre
 layout(location = 0) out vec4 color;
 layout(location = 1) out uint exact;
@@ -172,7 +176,7 @@ void main()
     vec3 albedo = textureLod(floor_texture, uv, level).rgb;
     albedo *= albedo;          // kept as its root: eight bits are finer in the dark so
     vec3 direct = light * (clamp(to_light.y, 0.001, 1.0) * SHARE(world) * 0.96 / 3.141592653589793);
-    float far = smoothstep(0.55 * radius, 0.98 * radius, length(world.xz));
+    float far = smoothstep(0.55 * radius, 0.98 * radius, length(world.xz - centre));
     color = vec4(sqrt(mix(albedo * (direct + sky), cove, far)), 1.0);
     exact = min(uint(1000.0 * z + 0.5), 65535u);
 }
@@ -230,8 +234,10 @@ void main()
     vec2 along = vec2((sw + se) - (nw + ne), (nw + sw) - (ne + se));
     float least = 1.0 / (min(abs(along.x), abs(along.y)) + max((nw + ne + sw + se) * 0.03125, 0.0078125));
     along = clamp(along * least, vec2(-4.0), vec2(4.0)) * texel;
-    vec3 near = 0.5 * (textureLod(picture, at - along * 0.16667, 0.0).rgb + textureLod(picture, at + along * 0.16667, 0.0).rgb);
-    vec3 wide = 0.5 * near + 0.25 * (textureLod(picture, at - along * 0.5, 0.0).rgb + textureLod(picture, at + along * 0.5, 0.0).rgb);
+    vec3 near = 0.5 * (textureLod(picture, at - along * 0.16667, 0.0).rgb
+                       + textureLod(picture, at + along * 0.16667, 0.0).rgb);
+    vec3 wide = 0.5 * near + 0.25 * (textureLod(picture, at - along * 0.5, 0.0).rgb
+                                     + textureLod(picture, at + along * 0.5, 0.0).rgb);
     float w = dot(wide, LUMA);
     vec3 smoothed = (w < low || w > high) ? near : wide;
     color = vec4(high - low < max(0.04, 0.1 * high) ? middle : smoothed, 1.0);

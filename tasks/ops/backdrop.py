@@ -1,7 +1,7 @@
 """Seed -> Place: a textured floor, a backdrop round about it, and the light.
 
-The floor is the plane y = 0; the backdrop is an upright cylinder around the world's axis that the camera stands inside of. Both fade
-into one another at the cylinder's foot, as the cove of a photographer's studio does.
+The floor is the plane y = 0; the backdrop is an upright cylinder around the world's axis that the camera stands
+inside of. Both fade into one another at the cylinder's foot, as the cove of a photographer's studio does.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ _SEGMENTS = 96
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Place:
-    """Where people perform. Textures hold the square root of linear light, which spends eight bits where the eye sees."""
+    """Where people perform. Textures hold the square root of linear light, which spends eight bits where the eye
+    sees.
+    """
 
     floor: np.ndarray  # (S, S, 3) uint8, repeats
     tile_m: float  # metres that one floor texture covers
+    centre: np.ndarray  # (2,) x, z of the backdrop's axis
     wall: np.ndarray  # (h, w, 3) uint8, row 0 at the foot, columns once around
     radius_m: float  # of the backdrop
     height_m: float
@@ -32,8 +35,12 @@ class Place:
     ground: np.ndarray  # (3,) ambient light on what faces down
 
 
-def build_place(seed: int, radius_m: float, *, textures: bool = True) -> Place:
-    """The place of a seed; without textures floor and backdrop have one plain colour each, and the light stays the same."""
+def build_place(
+    seed: int, radius_m: float, centre: tuple[float, float] = (0.0, 0.0), *, textures: bool = True
+) -> Place:
+    """The place of a seed; without textures floor and backdrop have one plain colour each, and the light stays the
+    same.
+    """
     rng = np.random.default_rng((seed, 0xF100))
     floor_kind = rng.choice(["checker", "wood", "tiles", "concrete", "carpet"])
     wall_kind = rng.choice(["gradient", "panels", "studio", "plaster"])
@@ -44,11 +51,12 @@ def build_place(seed: int, radius_m: float, *, textures: bool = True) -> Place:
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(42, 68))
     to_light = np.array([np.cos(height) * np.sin(azimuth), np.sin(height), np.cos(height) * np.cos(azimuth)])
     warmth = rng.uniform(-0.08, 0.08)
-    light = rng.uniform(1.9, 2.6) * np.array([1 + warmth, 1.0, 1 - warmth])
-    sky = rng.uniform(0.38, 0.5) * np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth])
+    light = rng.uniform(2.2, 3.0) * np.array([1 + warmth, 1.0, 1 - warmth])
+    sky = rng.uniform(0.42, 0.55) * np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth])
     return Place(
         floor=_root(floor),
         tile_m=tile_m,
+        centre=np.asarray(centre, float),
         wall=_root(wall),
         radius_m=radius_m,
         height_m=2.2 * radius_m,
@@ -64,8 +72,9 @@ def wall_mesh(place: Place) -> np.ndarray:
     """The cylinder's triangles, (N, 5) float32: x, y, z and texture u, v."""
     turn = np.linspace(0, 1, _SEGMENTS + 1)
     x, z = place.radius_m * np.sin(2 * np.pi * turn), place.radius_m * np.cos(2 * np.pi * turn)
-    foot = np.stack([x, 0 * x, z, turn, 0 * x], axis=1)
-    top = np.stack([x, 0 * x + place.height_m, z, turn, 0 * x + 1], axis=1)
+    x, z = x + place.centre[0], z + place.centre[1]
+    foot = np.stack([x, np.zeros_like(x), z, turn, np.zeros_like(x)], axis=1)
+    top = np.stack([x, np.full_like(x, place.height_m), z, turn, np.ones_like(x)], axis=1)
     quads = np.stack([foot[:-1], foot[1:], top[1:], foot[:-1], top[1:], top[:-1]], axis=1)
     return quads.reshape(-1, 5).astype(np.float32)
 
@@ -78,7 +87,9 @@ def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator, size: tuple[int, int], cells: int, octaves: int = 4) -> np.ndarray:
-    """Smooth value noise (h, w) in 0..1 that repeats at its edges; `cells` lumps across at first, twice as many each octave."""
+    """Smooth value noise (h, w) in 0..1 that repeats at its edges; `cells` lumps across at first, twice as many each
+    octave.
+    """
     h, w = size
     out, weight = np.zeros(size), 0.0
     for octave in range(octaves):

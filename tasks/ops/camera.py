@@ -1,8 +1,8 @@
 """Where the camera stands, and what it sees: world points -> pixels, and the same for OpenGL.
 
-OpenCV's conventions: camera axes x right, y down, z forward; `extrinsics` take world points to camera points; `intrinsics` take
-camera points to pixels. A pixel (column i, row j) covers [i, i + 1) x [j, j + 1), its centre is (i + .5, j + .5), and the
-picture's top left corner is (0, 0). World: right-handed, Y up, metres, floor at y = 0.
+OpenCV's conventions: camera axes x right, y down, z forward; `extrinsics` take world points to camera points;
+`intrinsics` take camera points to pixels. A pixel (column i, row j) covers [i, i + 1) x [j, j + 1), its centre is (i
++ .5, j + .5), and the picture's top left corner is (0, 0). World: right-handed, Y up, metres, floor at y = 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR_M, FAR_M = 0.1, 100.0
+NEAR_M, FAR_M = 0.1, 200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,8 +70,8 @@ def pinhole(fov_deg: float, size: tuple[int, int]) -> np.ndarray:
 def project(points: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """World points (..., 3) -> pixels (..., 2) and depth (...) along the optical axis, float64.
 
-    `intrinsics` (..., 3, 3) and `extrinsics` (..., 4, 4) broadcast over the points' leading axes. Points on or behind the
-    camera's plane get pixels of NaN.
+    `intrinsics` (..., 3, 3) and `extrinsics` (..., 4, 4) broadcast over the points' leading axes. Points on or behind
+    the camera's plane get pixels of NaN.
     """
     rotation, shift = extrinsics[..., :3, :3], extrinsics[..., :3, 3]
     camera = np.einsum("...ij,...j->...i", rotation, np.asarray(points, float)) + shift

@@ -10,7 +10,8 @@ Box = tuple[int, int, int, int]  # x, y, w, h in pixels as OpenGL counts them: y
 
 
 def shadow_matrix(points: np.ndarray, to_light: np.ndarray, texels: int) -> np.ndarray:
-    """World -> shadow map coordinates 0..1 (4, 4): a parallel light's view of all points (N, 3), their shadows included.
+    """World -> shadow map coordinates 0..1 (4, 4): a parallel light's view of all points (N, 3), their shadows
+    included.
 
     The covered square grows in steps and moves by whole texels, so that shadows do not shimmer when people move.
     """
@@ -38,7 +39,8 @@ def shadow_reach(points: np.ndarray, to_light: np.ndarray) -> tuple[float, float
 
 
 def body_boxes(vertices: Sequence[np.ndarray], clip: np.ndarray, size: tuple[int, int]) -> list[Box]:
-    """The box around each body (V, 3) in a picture of (h, w), a pixel wide of it; clip (4, 4) takes world to OpenGL's clip space.
+    """The box around each body (V, 3) in a picture of (h, w), a pixel wide of it; clip (4, 4) takes world to OpenGL's
+    clip space.
 
     A body that comes near the camera's plane counts as everywhere; one outside the picture has no width or height.
     """

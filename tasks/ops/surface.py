@@ -54,11 +54,11 @@ def prepare(
 def split_regions(faces: np.ndarray, region: np.ndarray, num_vertices: int) -> tuple[np.ndarray, np.ndarray]:
     """Double vertices until the last vertex of every face speaks for that face's region alone.
 
-    A face's region is a flat attribute of its last vertex (OpenGL's provoking vertex), so the corners keep their order and
-    the mesh rasterises to the bit as before.
+    A face's region is a flat attribute of its last vertex (OpenGL's provoking vertex), so the corners keep their
+    order and the mesh rasterises to the bit as before.
 
-    Returns:
-        the body vertex that each drawn vertex copies (W,) int32, and the faces over the drawn vertices (F, 3) int32.
+    Returns: the body vertex that each drawn vertex copies (W,) int32, and the faces over the drawn vertices (F, 3)
+    int32.
     """
     last = faces[:, 2]
     owner = np.full(num_vertices, -1, np.int64)
@@ -71,7 +71,9 @@ def split_regions(faces: np.ndarray, region: np.ndarray, num_vertices: int) -> t
 
 
 def nearest_part(rest_vertex: np.ndarray, rest_joint: np.ndarray) -> np.ndarray:
-    """The body part (0..23, named by the joint that moves it) of each vertex: whose bone lies nearest at rest. (V,) uint8."""
+    """The body part (0..23, named by the joint that moves it) of each vertex: whose bone lies nearest at rest. (V,)
+    uint8.
+    """
     distance = np.full((24, len(rest_vertex)), np.inf, np.float32)
     for joint in range(24):
         ends = [child for child in range(24) if PARENTS[child] == joint] or [joint]
@@ -92,7 +94,8 @@ def _to_segment(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def coarsen(faces: np.ndarray, rest_vertex: np.ndarray, cell_m: float) -> np.ndarray:
     """A coarse mesh over the same vertices: those of one cell of a grid become one, triangles that vanish are dropped.
 
-    Vertex clustering (Rossignac and Borrel 1993) on the body at rest; each cell is stood for by its vertex nearest the mean.
+    Vertex clustering (Rossignac and Borrel 1993) on the body at rest; each cell is stood for by its vertex nearest
+    the mean.
     """
     cell = np.floor(rest_vertex / cell_m).astype(np.int64)
     _, group = np.unique(cell, axis=0, return_inverse=True)

@@ -1,0 +1,99 @@
+"""CameraSpec, joints of everyone -> Track: a seeded camera that keeps everyone in the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from tasks.ops.camera import Track, look_at, pinhole, project
+from tasks.ops.scene import CameraSpec
+
+# Flesh, hair and hands reach this far beyond the joints.
+_BODY_M = 0.14
+_MARGIN = 0.06  # of the picture's height and width that stays free on each side
+_FRAMES_INSIDE = 0.95  # share of the frames in which everyone is wholly inside
+_NEAREST_M, _FARTHEST_M = 1.6, 80.0
+_TURN_DEG_S = 22.0  # an orbit's fastest turn
+_LOOK_FRAMES = 240  # frames at most that framing looks at
+
+
+def plan_camera(spec: CameraSpec, joints: np.ndarray, *, fps: float, size: tuple[int, int]) -> Track:
+    """The camera over all frames of joints (P, T, J, 3), world metres. size (h, w).
+
+    A `static` camera looks at the middle of the whole performance, a `pan` turns after the people from where it
+    stands, an `orbit` circles them. What the spec leaves open is drawn from its seed; the distance is the least at
+    which, in 95 % of the frames, everyone fits with a margin.
+    """
+    rng = np.random.default_rng((spec.seed, 0xCA3))
+    drawn_azimuth, drawn_height = rng.uniform(0, 360), rng.uniform(0.8, 2.1)
+    turn = rng.uniform(60, 150) * rng.choice([-1.0, 1.0])
+    sway, phase = rng.uniform(0.02, 0.05), rng.uniform(0, 2 * np.pi)
+    frames = joints.shape[1]
+    target = _target(spec.kind, joints, fps)
+    azimuth = np.full(frames, drawn_azimuth if spec.azimuth_deg is None else spec.azimuth_deg)
+    if spec.kind == "orbit":
+        turn = np.clip(turn, -_TURN_DEG_S * frames / fps, _TURN_DEG_S * frames / fps)
+        azimuth = azimuth + turn * np.linspace(-0.5, 0.5, frames)
+    height = drawn_height if spec.height_m is None else spec.height_m
+    intrinsics = np.broadcast_to(pinhole(spec.fov_deg, size), (frames, 3, 3)).copy()
+
+    def track(distance: float) -> Track:
+        stand = np.broadcast_to(_middle(joints), target.shape) if spec.kind == "pan" else target
+        outward = np.stack([np.sin(np.radians(azimuth)), np.zeros(frames), np.cos(np.radians(azimuth))], axis=1)
+        eye = stand * [1, 0, 1] + distance * outward
+        eye[:, 1] = height
+        aim = target.copy()
+        if spec.kind == "pan":
+            side = np.stack([outward[:, 2], np.zeros(frames), -outward[:, 0]], axis=1)
+            swing = np.sin(2 * np.pi * np.arange(frames) / max(frames, 6 * fps) + phase)
+            aim += side * (sway * distance * swing)[:, None]
+        return Track(intrinsics=intrinsics, extrinsics=look_at(eye, aim))
+
+    if spec.distance_m is not None:
+        return track(spec.distance_m)
+    shown = np.unique(np.linspace(0, frames - 1, min(frames, _LOOK_FRAMES)).round().astype(int))
+    near, far = _NEAREST_M, _FARTHEST_M
+    for _ in range(24):
+        middle = 0.5 * (near + far)
+        inside = _inside(track(middle), joints, shown, size)
+        near, far = (near, middle) if inside >= _FRAMES_INSIDE else (middle, far)
+    return track(far)
+
+
+def _middle(joints: np.ndarray) -> np.ndarray:
+    """The middle (3,) of the room that everyone takes up over the whole performance, a few stray frames left out."""
+    points = joints.reshape(-1, 3)
+    return 0.5 * (np.percentile(points, 2, axis=0) + np.percentile(points, 98, axis=0))
+
+
+def _target(kind: str, joints: np.ndarray, fps: float) -> np.ndarray:
+    """What the camera looks at, (T, 3)."""
+    frames = joints.shape[1]
+    if kind == "static":
+        return np.broadcast_to(_middle(joints), (frames, 3)).astype(float)
+    now = 0.5 * (joints.min((0, 2)) + joints.max((0, 2))).astype(float)
+    # A camera has weight: it follows the people's middle as it is over a second or two.
+    return gaussian_filter1d(now, sigma=(0.7 if kind == "pan" else 1.2) * fps, axis=0, mode="nearest")
+
+
+def _inside(track: Track, joints: np.ndarray, frames: np.ndarray, size: tuple[int, int]) -> float:
+    """The share of these frames in which every joint, and the flesh around it, is inside the margin."""
+    h, w = size
+    at, depth = project(
+        joints[:, frames], track.intrinsics[frames][None, :, None], track.extrinsics[frames][None, :, None]
+    )
+    reach = _BODY_M * track.intrinsics[frames, 0, 0][None, :, None] / np.maximum(depth, 1e-6)
+    fits = depth > 0.3
+    with np.errstate(invalid="ignore"):
+        fits &= (at[..., 0] - reach >= _MARGIN * w) & (at[..., 0] + reach <= (1 - _MARGIN) * w)
+        fits &= (at[..., 1] - reach >= _MARGIN * h) & (at[..., 1] + reach <= (1 - _MARGIN) * h)
+    return float(fits.all((0, 2)).mean())
+
+
+def surroundings(track: Track, joints: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Radius and centre (x, z) of a backdrop that holds camera and people: metres."""
+    x, _, z = _middle(joints)
+    eyes = -np.einsum("tji,tj->ti", track.extrinsics[:, :3, :3], track.extrinsics[:, :3, 3])
+    points = np.concatenate([eyes[:, [0, 2]], joints.reshape(-1, 3)[:, [0, 2]]])
+    reach = np.linalg.norm(points - [x, z], axis=1).max()
+    return float(np.clip(1.15 * reach + 1.5, 5.0, 90.0)), (float(x), float(z))
