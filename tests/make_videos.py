@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -59,10 +60,11 @@ def write_video(
     delay_s: float = 0.0,
 ) -> Path:
     """Encode RGB or RGBA pictures shown at `times` (in `base`), else evenly at `rate`; sound begins `delay_s` late."""
-    pictures = list(pictures)
+    frames = iter(pictures)
+    first = next(frames)
     with av.open(str(path), "w", container_options=container or {}) as out:
         stream: Any = out.add_stream(codec, rate=rate, options=options or {"crf": "10"})
-        stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], pixels
+        stream.height, stream.width, stream.pix_fmt = *first.shape[:2], pixels
         stream.codec_context.time_base = base if times is not None else 1 / rate
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
@@ -74,14 +76,14 @@ def write_video(
         if clicks is not None:
             track = out.add_stream(sound, rate=sound_rate)
             track.codec_context.layout = "stereo"
-        for i, picture in enumerate(pictures):
+        for i, picture in enumerate(itertools.chain([first], frames)):
             form = "rgb24" if picture.dtype == np.uint8 and picture.shape[-1] == 3 else "rgba"
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=form)
             frame.pts, frame.time_base = (i, 1 / rate) if times is None else (times[i], base)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
         if track is not None:
-            length_s = float(len(pictures) / rate)
+            length_s = float((i + 1) / rate)
             for frame in _click_frames(clicks or (), length_s, sound_rate, track.codec_context.format.name):
                 frame.pts += round(delay_s * sound_rate)
                 out.mux(track.encode(frame))

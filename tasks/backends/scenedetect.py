@@ -71,8 +71,13 @@ def find_cuts(
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
         for detector in (hard, *fades):
             cuts.update(cut.frame_num for cut in detector.process_frame(FrameTimecode(i, fps), bgr))
-    if level:
-        end = FrameTimecode(len(level) - 1, fps)
-        for detector in (hard, *fades):
-            cuts.update(cut.frame_num for cut in detector.post_process(end))
-    return Cuts(cuts=tuple(sorted(cuts - {0})), level=np.array(level, np.float32))
+    if last is not None:
+        # The detector looks some frames ahead: the last picture, held, lets it judge the end too.
+        bgr = cv2.cvtColor(last, cv2.COLOR_RGB2BGR)
+        for i in range(len(level), len(level) + hard.window_width):
+            cuts.update(cut.frame_num for cut in hard.process_frame(FrameTimecode(i, fps), bgr))
+        for detector in fades:
+            cuts.update(cut.frame_num for cut in detector.post_process(FrameTimecode(len(level) - 1, fps)))
+    # Noise in black is no cut.
+    seen = [cut for cut in sorted(cuts - {0}) if max(level[cut - 1], level[cut]) >= fade_level]
+    return Cuts(cuts=tuple(seen), level=np.array(level, np.float32))
