@@ -54,7 +54,10 @@ class Masks:
         out = np.zeros(len(self), np.int64)
         filled = np.flatnonzero(np.diff(self.offset) > 0)
         if len(filled):
-            out[filled] = coco.area([{"size": list(self.size), "counts": self.counts(i)} for i in filled])
+            # pycocotools counts its arguments in a uint8: it takes at most 255 masks at a time.
+            for i in range(0, len(filled), 255):
+                part = filled[i : i + 255]
+                out[part] = coco.area([{"size": list(self.size), "counts": self.counts(int(j))} for j in part])
         return out
 
     def select(self, index: Sequence[int] | np.ndarray) -> Masks:

@@ -99,6 +99,12 @@ def test_masks_round_trip_select_and_areas():
     np.testing.assert_array_equal(picked.areas(), [63, 0, drawn[1].sum()])
 
 
+def test_areas_of_more_masks_than_pycocotools_takes_at_once():
+    drawn = [np.arange(40).reshape(4, 10) < i % 41 for i in range(600)]
+    masks = Masks.encode(drawn, size=(4, 10))
+    np.testing.assert_array_equal(masks.areas(), [m.sum() for m in drawn])
+
+
 @pytest.mark.parametrize("offset", [[0, 5], [0, 3, 2, 4], [1, 4]])
 def test_masks_refuse_offsets_that_lie(offset):
     with pytest.raises(ValueError, match=r"masks\.offset"):
