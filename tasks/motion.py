@@ -93,7 +93,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         folder = out / str(i)
         folder.mkdir()
         source = (Path(item.source).parent / performer.motion).as_posix()
-        save_record(load_motion(path.parent / performer.motion, source=source), folder / FILE)
+        read = load_motion(path.parent / performer.motion, source=source)
+        _check_performer(performer, read, f"{item.source}: performers[{i}]")
+        save_record(read, folder / FILE)
     (out / SCENE_FILE).write_text(scene_to_json(scene))
 
 
@@ -189,7 +191,11 @@ def write_demo_motions(folder: str | Path, seed: int = 0) -> list[Path]:
 
 def _sha256(path: Path, store: Store) -> str:
     if path.suffix.lower() not in SCENE_SUFFIXES:
-        return _combined([(file.name, sha256_of(file, store)) for file in group_of(path)])
+        try:
+            files = group_of(path)
+        except ValueError:
+            return hashlib.sha256(b"no motion").hexdigest()  # the stage will say what is off
+        return _combined([(file.name, sha256_of(file, store)) for file in files])
     digests = [("scene", sha256_of(path, store))]
     try:
         performers = read_scene(path).performers
@@ -224,14 +230,13 @@ def _of_scene_file(item: Item, config: Config) -> list[Item]:
 def _items(scene: Scene, parts: Sequence[Item], reads: Sequence[Motion], config: Config) -> list[Item]:
     """One item a camera. Its key holds a digest of the motions and the scene, and the camera's number."""
     digest = scene_digest(scene, [read.sha256 for read in reads])
-    body = body_digest(
-        config.body_models, [(r.model, p.gender or r.gender[p.person]) for p, r in _people(scene, reads)]
-    )
+    people = list(zip(scene.performers, reads, strict=True))
+    body = body_digest(config.body_models, [(r.model, p.gender or r.gender[p.person]) for p, r in people])
     artifacts = {f"motion.{i}": part.artifacts["motion"] for i, part in enumerate(parts)}
     artifacts["body"] = Artifact(key=body, path=config.body_models or "")
     fps = reads[0].fps
     start = round(scene.performers[0].start_s * float(fps))
-    duration = scene.duration_s or min(length_s(r) - p.start_s for p, r in _people(scene, reads))
+    duration = scene.duration_s or min(length_s(r) - p.start_s for p, r in people)
     out = []
     for number, single in enumerate(one_camera_each(scene)):
         name = f"{_slug(scene.name)}-c{number}" if len(scene.cameras) > 1 else _slug(scene.name)
@@ -248,14 +253,13 @@ def _items(scene: Scene, parts: Sequence[Item], reads: Sequence[Motion], config:
     return out
 
 
-def _people(scene: Scene, reads: Sequence[Motion]) -> list[tuple[PerformerSpec, Motion]]:
-    pairs = list(zip(scene.performers, reads, strict=True))
-    for spec, read in pairs:
-        if spec.person >= len(read.gender):
-            raise ValueError(
-                f"{read.source}: want a person below {len(read.gender)}, got person {spec.person} in scene {scene.name}"
-            )
-    return pairs
+def _check_performer(performer: PerformerSpec, read: Motion, where: str) -> None:
+    people = read.pose.shape[0]
+    if performer.person >= people:
+        raise ValueError(f"{where}.person: want below {people}, the people in {read.source}, got {performer.person}")
+    if performer.start_s >= length_s(read):
+        got = performer.start_s
+        raise ValueError(f"{where}.start_s: want below {length_s(read):.2f} s, the length of {read.source}, got {got}")
 
 
 def _slug(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import re
@@ -55,7 +56,10 @@ def motion_sources(folder: str | Path) -> list[Path]:
 
 
 def group_of(path: str | Path) -> list[Path]:
-    """The files that a motion source consists of, in order. Raises ValueError when there are none."""
+    """The files that a motion source consists of, in order.
+
+    Raises FileNotFoundError where nothing is, ValueError for a folder without motion files.
+    """
     path = Path(path)
     if path.is_dir():
         files = [p for p in sorted(path.iterdir(), key=_by_number) if p.suffix.lower() == ".npz"]
@@ -63,7 +67,7 @@ def group_of(path: str | Path) -> list[Path]:
             raise ValueError(f"{path}: want a motion file, or a folder of Inter-X or Hi4D files, got no .npz in it")
         return files
     if not path.is_file():
-        raise ValueError(f"{path}: want a motion file, got nothing there")
+        raise FileNotFoundError(errno.ENOENT, "want a motion file, got nothing there", str(path))
     partner = _dd100_partner(path)
     if partner is not None and partner.is_file():
         return sorted((path, partner))

@@ -92,7 +92,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Array:
-    """Stands for numpy.ndarray in a pickle; never made."""
+    """Stands for numpy.ndarray in a pickle. Called, it would take whatever memory the pickle asks for."""
+
+    def __new__(cls, *args: Any) -> _Array:
+        raise _Refused("want numpy arrays and plain containers only, got a call of numpy.ndarray")
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> np.ndarray:
@@ -104,7 +107,7 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> np.ndarray:
 def _dtype(code: Any, align: Any = False, copy: Any = True) -> np.dtype:
     if not isinstance(code, str):
         raise _Refused(f"want a dtype's code, got {type(code).__name__}")
-    return np.dtype(code)
+    return np.dtype(code, copy=True)  # its byte order is set next, and must not be that of every array
 
 
 def _scalar(dtype: Any, data: Any = b"") -> Any:
