@@ -49,6 +49,11 @@ class YuNet:
         chosen = kept[np.asarray(best, int).reshape(-1)]
         return box[chosen].astype(np.float32), score[chosen].astype(np.float32)
 
+    def faces_at_top(self, crop: np.ndarray, *, score_threshold: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+        """`faces` in the upper part of a person's crop, in the crop's pixels: a face is larger there."""
+        height, width = crop.shape[:2]
+        return self.faces(crop[: max(width, height // 2)], score_threshold=score_threshold)
+
 
 def _priors(height: int, width: int) -> np.ndarray:
     """(cells, 4) centre and size of each prior, as shares of the picture."""
