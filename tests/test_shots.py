@@ -85,6 +85,11 @@ def test_a_fade_is_cut_where_the_picture_has_gone_and_is_back() -> None:
     out = next(i for i in range(30, 70) if level[i] < 8)
     back = next(i for i in range(out, 90) if level[i] >= 8)
     assert cuts_of(pictures) == (out, back)
+    # So slowly that no frame differs from the next by a whole level.
+    slow = [(scene(1, 1)[0] * (0.06 - 0.001 * i)).astype(np.uint8) for i in range(60)]
+    level = [picture.mean() for picture in slow]
+    assert level[0] > 8 > level[-1]
+    assert cuts_of(scene(1, 30) + slow) == (30, 30 + next(i for i in range(60) if level[i] < 8))
     assert not {out, back} & set(cuts_of(pictures, fade_level=0)), "told to leave fades alone"
 
 

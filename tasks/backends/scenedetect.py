@@ -50,8 +50,8 @@ def find_cuts(
 
     `threshold` is how many times more a frame must change than its neighbours, `min_content` the least change
     (0..255), `min_shot` the frames between two hard cuts, `fade_level` the mean level below which a frame is black
-    (0: no fades). A repeated frame is not fed: film shown on twos, or a camera that drops frames, would seem to cut at
-    each step.
+    (0: no fades). The former never sees a repeated frame: film shown on twos, or a camera that drops frames, would seem
+    to cut at each step.
     """
     hard = AdaptiveDetector(adaptive_threshold=threshold, min_content_val=min_content, min_scene_len=min_shot)
     # With a bias of -1 the cut falls where the picture has gone, with +1 where it is back: black stands alone between.
@@ -65,12 +65,13 @@ def find_cuts(
     last: np.ndarray | None = None
     for i, frame in enumerate(frames):
         level.append(float(frame.mean()))
+        for detector in fades:
+            cuts.update(cut.frame_num for cut in detector.process_frame(FrameTimecode(i, fps), frame))
         if last is not None and (frame is last or cv2.norm(frame, last, cv2.NORM_L1) < _REPEAT * frame.size):
             continue
         last = frame
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-        for detector in (hard, *fades):
-            cuts.update(cut.frame_num for cut in detector.process_frame(FrameTimecode(i, fps), bgr))
+        cuts.update(cut.frame_num for cut in hard.process_frame(FrameTimecode(i, fps), bgr))
     if last is not None:
         # The detector looks some frames ahead: the last picture, held, lets it judge the end too.
         bgr = cv2.cvtColor(last, cv2.COLOR_RGB2BGR)
