@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from prefect import flow
+from prefect.logging.configuration import setup_logging
+from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 
 from datasets.lock import BusyError, building
 from flows.checks import bytes_needed, check_disk, fetch_weights
@@ -33,6 +35,7 @@ ROUTES = {"footage": footage, "motion": motion}
 # A killed run's half-made artifacts; nothing takes a day to make.
 STALE_S = 24 * 3600.0
 OK, RED, USAGE = 0, 1, 2
+QUIET = "CRITICAL"
 
 EXAMPLES = """examples:
   python -m flows.build_dataset                                    the demo: two people from motion made here
@@ -117,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         limit=arguments.limit,
         max_failed_fraction=arguments.max_failed_fraction,
     )
-    with stoppable(_tell) as stop, _own_stdout() as stdout:
+    with _own_stdout() as stdout, _quiet(arguments.verbose), stoppable(_tell) as stop:
         try:
             return _command(options, arguments, stdout)
         except (Stopped, KeyboardInterrupt):
@@ -134,6 +137,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             logging.getLogger("duetflow").exception("the run failed")
             _tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
             return RED
+
+
+@contextmanager
+def _quiet(verbose: bool) -> Iterator[None]:
+    """Prefect's own lines off, here and in the workers, unless they are asked for."""
+    if verbose or "PREFECT_LOGGING_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["PREFECT_LOGGING_LEVEL"] = QUIET
+    with temporary_settings({PREFECT_LOGGING_LEVEL: QUIET}):
+        setup_logging()
+        yield
 
 
 def _command(options: Options, arguments: argparse.Namespace, stdout: TextIO) -> int:

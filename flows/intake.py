@@ -8,13 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from flows.run import Run
 from flows.runners import cores
 from flows.sources import SourceFile
+from tasks import motion, probe
 from tasks.batch import Batch, Item, Reject
-from tasks.probe import source_item
 
 
 def footage_items(run: Run) -> Batch:
     """The videos of a run as items for `probe`."""
-    return take_in(run.sources, lambda source: source_item(source.path, source.name, run.env.store), stage="probe")
+    store = run.env.store
+    return take_in(run.sources, lambda source: probe.source_item(source.path, source.name, store), stage="probe")
+
+
+def motion_items(run: Run) -> Batch:
+    """The motion and scene files of a run as items for `motion`."""
+    store = run.env.store
+    return take_in(run.sources, lambda source: motion.source_item(source.path, source.name, store), stage="motion")
 
 
 def take_in(sources: Sequence[SourceFile], item_of: Callable[[SourceFile], Item], *, stage: str) -> Batch:

@@ -15,6 +15,7 @@ from flows.presets import Preset
 from flows.runners import Runner, parse_runner
 from flows.settings import override, stages
 from flows.sources import Kind, SourceFile, find_sources
+from tasks import motion
 from tasks.batch import Env
 
 STORE = "out/.store"
@@ -56,7 +57,7 @@ class Run:
 
 
 def prepare(options: Options, *, device: str = "cpu") -> Run:
-    """The Run that the options ask for. Raises UsageError; nothing is written but the demo's own motion files."""
+    """The Run that the options ask for. Raises UsageError; writes nothing but the demo's own motion files."""
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit}: want 1 or more, got {options.limit}")
     check_fraction(options.max_failed_fraction)
@@ -68,6 +69,7 @@ def prepare(options: Options, *, device: str = "cpu") -> Run:
     out = options.out or f"out/{preset}"
     check_folders(out, store)
     config = override(_seeded(presets.PRESETS[preset](), options.seed), options.settings)
+    _check_bodies(config)
     env = Env(
         store=Store(str(Path(store).absolute())),
         weights=options.weights and str(Path(options.weights).absolute()),
@@ -97,7 +99,7 @@ def _sources(options: Options, store: str) -> tuple[str, list[SourceFile]]:
             raise UsageError(
                 f"--preset {preset}: want a SOURCE to build from, got none; only the preset demo brings its own"
             )
-        return DEMO_NAME, demo_sources(store)
+        return DEMO_NAME, demo_sources(store, options.seed or 0)
     kinds = KINDS[presets.PRESETS[preset]().route] if preset else None
     # What the run itself writes is never its source, also when the command is given the folder above.
     leave_out = [Path(options.out or "out"), Path(store)]
@@ -115,6 +117,14 @@ def _preset_for(sources: Sequence[SourceFile]) -> str:
             "name one kind by --preset light or --preset motion, each with its own --out"
         )
     return "light" if videos else "motion"
+
+
+def _check_bodies(config: Preset) -> None:
+    if isinstance(config, presets.MotionConfig):
+        try:
+            motion.check(config.motion)
+        except ValueError as error:
+            raise UsageError(f"motion.body_models: {error}") from error
 
 
 def _seeded(config: Preset, seed: int | None) -> Preset:

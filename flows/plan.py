@@ -1,0 +1,174 @@
+"""Run -> what it would do: content keys name artifacts before they are made, so the store says what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from typing import Any
+
+from datasets.records import Artifact
+from flows.checks import WeightState, bytes_free, bytes_needed, wanted_weights
+from flows.intake import footage_items, motion_items
+from flows.run import Run
+from flows.settings import stages
+from tasks import bind, detect, identify, judge, motion, pose, probe, render, report, segment, shots, track
+from tasks.backends.weights import WeightsError
+from tasks.batch import Batch, Env, Item, Stage
+
+CLIP_STAGES = (detect.STAGE, track.STAGE, pose.STAGE, segment.STAGE, bind.STAGE)
+
+
+@dataclass(kw_only=True)
+class StagePlan:
+    """What a stage would do."""
+
+    run: int = 0
+    reuse: int = 0
+    unknown_until: str | None = None  # more will come once this stage has run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run would do."""
+
+    out: str
+    preset: str
+    route: str
+    sources: int
+    duplicates: int
+    clips: int  # known so far
+    stages: dict[str, StagePlan]
+    weights: list[WeightState]
+    disk: dict[str, int] = field(default_factory=dict)  # bytes: needed, free
+
+    def plain(self) -> dict[str, Any]:
+        """What `--dry-run --json` prints."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """For people."""
+        more = next((stage.unknown_until for stage in self.stages.values() if stage.unknown_until), None)
+        lines = [
+            f"{self.preset}, the {self.route} route, into {self.out}",
+            f"sources  {self.sources}" + (f", {self.duplicates} of them copies of others" if self.duplicates else ""),
+            f"clips    {self.clips}" + (f" known; more once {more} has run" if more else ""),
+            "stage       run  reuse",
+        ]
+        for name, stage in self.stages.items():
+            later = f"  and more once {stage.unknown_until} has run" if stage.unknown_until else ""
+            lines.append(f"{name:<10} {stage.run:>4} {stage.reuse:>6}{later}")
+        for weight in self.weights:
+            lines.append(f"weights  {weight.name}: {weight.path or f'missing; {weight.file} from {weight.address}'}")
+        lines.append(f"disk     about {self.disk['needed'] / 1e6:.0f} MB wanted, {self.disk['free'] / 1e6:.0f} MB free")
+        return "\n".join(lines)
+
+
+def forecast(run: Run) -> Plan:
+    """What the run would do now. Hashes the sources and looks into the store; makes nothing."""
+    look = _Look(run.env, {name: StagePlan() for name in stages(run.config)})
+    clips, duplicates = _footage(run, look) if run.route == "footage" else _motion(run, look)
+    return Plan(
+        out=run.out,
+        preset=run.preset,
+        route=run.route,
+        sources=len(run.sources),
+        duplicates=duplicates,
+        clips=clips,
+        stages=look.plans,
+        weights=weights_of(run),
+        disk={"needed": bytes_needed(run.sources), "free": bytes_free(run.env.store.root)},
+    )
+
+
+def weights_of(run: Run) -> list[WeightState]:
+    """The weights that the run's stages use, and where they are."""
+    used = (*CLIP_STAGES, identify.STAGE) if run.route == "footage" else ()
+    return wanted_weights([(stage, getattr(run.config, stage.name)) for stage in used], run.env)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The store, asked stage by stage."""
+
+    env: Env
+    plans: dict[str, StagePlan]
+
+    def at(self, stage: Stage, item: Item, config: Any, extra: Sequence[str] = ()) -> tuple[Item, bool]:
+        """The item with the artifact that the stage made or would make, and whether it is there."""
+        try:
+            key = stage.key(item, config, self.env, extra)
+        except WeightsError:
+            # Nothing can have been made with weights that are not here, nor with what follows from them.
+            key = "0" * 32
+        found = self.env.store.find(stage.name, key)
+        self.count(stage.name, found is not None)
+        artifact = found or Artifact(key=key, path=str(self.env.store.path(stage.name, key)))
+        return replace(item, artifacts={**item.artifacts, stage.name: artifact}), found is not None
+
+    def count(self, stage: str, found: bool) -> None:
+        if found:
+            self.plans[stage].reuse += 1
+        else:
+            self.plans[stage].run += 1
+
+    def unknown(self, stages: Iterable[str], until: str) -> None:
+        for name in stages:
+            self.plans[name].unknown_until = self.plans[name].unknown_until or until
+
+
+def _footage(run: Run, look: _Look) -> tuple[int, int]:
+    """Look at the footage route; the number of clips known, and of sources that are copies."""
+    config, taken, clips = run.config, footage_items(run), list[Item]()
+    for item in taken.items:
+        probed, there = look.at(probe.STAGE, item, config.probe)
+        cut, whole = look.at(shots.STAGE, probed, config.shots)
+        if there and whole:
+            clips += shots.clips_in(cut)[0]
+        else:
+            look.unknown((*(stage.name for stage in CLIP_STAGES), "identify", "judge", "report", "shard"), "shots")
+    seen = [(clip, True) for clip in clips]
+    for stage in CLIP_STAGES:
+        seen = [look.at(stage, clip, getattr(config, stage.name)) for clip, _ in seen]
+    for clip in _identified(look, seen, config.identify):
+        _tail(look, clip, config, judge.JUDGE_FOOTAGE, report.STAGE_FOOTAGE)
+    return len(clips), _copies(taken)
+
+
+def _identified(look: _Look, bound: Sequence[tuple[Item, bool]], config: identify.Config) -> Iterator[Item]:
+    """Look at `identify`, which sees all clips of a source that were bound: those not bound yet may still be refused."""
+    config = identify.told(config)
+    for _, group in groupby(bound, key=lambda pair: pair[0].source):
+        pairs = list(group)
+        whole = f"source={identify.group_digest([clip for clip, there in pairs if there])}"
+        for clip, there in pairs:
+            yield look.at(identify.STAGE, clip, config, (whole if there else "source=unknown",))[0]
+
+
+def _motion(run: Run, look: _Look) -> tuple[int, int]:
+    """Look at the motion route; the number of scenes known, and of sources that are copies."""
+    config, taken, read = run.config, motion_items(run), list[Item]()
+    for item in taken.items:
+        made, there = look.at(motion.STAGE, item, config.motion)
+        if there:
+            read.append(made)
+    if len(read) < len(taken.items):
+        # Who dances with whom is not known before all have been read.
+        look.unknown(("render", "judge", "report", "shard"), "motion")
+        return 0, _copies(taken)
+    scenes = motion.compose(Batch(items=tuple(read)), config.motion).items
+    for scene in scenes:
+        rendered, _ = look.at(render.STAGE, scene, config.render)
+        _tail(look, rendered, config, judge.JUDGE_MOTION, report.STAGE_MOTION)
+    return len(scenes), _copies(taken)
+
+
+def _tail(look: _Look, clip: Item, config: Any, judging: Stage, reporting: Stage) -> None:
+    """Judge and report. A clip that was judged and turned away has no report."""
+    judged, there = look.at(judging, clip, config.judge)
+    if not (there and judge.sample_of(judged).verdict == "rejected"):
+        look.at(reporting, judged, config.report)
+
+
+def _copies(taken: Batch) -> int:
+    return sum(not reject.fault for reject in taken.rejects)
