@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from datasets.store import MANIFEST
 from datasets.video import read_frames, read_window
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.clips import cast_of, clip_of, people_of
-from tasks.ops.looks import look, reference_frame
+from tasks.ops.picture_scores import look, reference_frame
 from tasks.ops.rules import Limits, Subject
 from tasks.ops.rules import judge as verdict_of
 from tasks.ops.scores import measure, unsure_spans
@@ -91,12 +92,26 @@ def _provenance(item: Item) -> dict[str, str]:
     facts: dict[str, str] = {}
     settings: dict[str, object] = {}
     for stage, artifact in item.artifacts.items():
-        about = json.loads((Path(artifact.path) / MANIFEST).read_bytes())["about"]
-        facts[stage], facts[f"{stage}.version"] = artifact.key, str(about["version"])
+        facts[stage] = artifact.key
+        about = _about(Path(artifact.path))
+        if about is None:
+            continue
+        facts[f"{stage}.version"] = str(about["version"])
         settings[stage] = about["config"]
         facts.update({f"weights.{name}": digest for name, digest in about["weights"].items()})
     facts["config"] = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return facts
+
+
+def _about(folder: Path) -> dict[str, Any] | None:
+    """What an artifact's manifest says of its making.
+
+    A scene's motions lie in folders 0, 1, ... inside the scene's own artifact. Bodies have only a digest for a name.
+    """
+    for place in (folder, folder.parent):
+        if (place / MANIFEST).is_file():
+            return json.loads((place / MANIFEST).read_bytes())["about"]
+    return None
 
 
 def _write_png(path: Path, picture: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from datasets.store import Store
 from datasets.video import read_window
 from tasks.batch import Batch, Env
 from tasks.judge import Config, judge, sample_of
-from tasks.ops.looks import Looks, look, reference_frame
+from tasks.ops.picture_scores import Looks, look, reference_frame
 from tasks.ops.rules import Limits, Subject
 from tasks.ops.rules import judge as verdict_of
 from tasks.ops.scores import ABOUT, Measures, measure, unsure_spans
@@ -110,7 +110,23 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
         pytest.param(DUET, {}, "accepted", [], id="two who dance"),
         pytest.param(CROSSING, {}, "accepted", [], id="two who cross"),
         pytest.param(DUET, {"change": nobody}, "rejected", ["no people found in 50 frames"], id="an empty stage"),
-        pytest.param(DUET[:1], {}, "rejected", ["1 person found, at least 2 wanted"], id="one alone"),
+        pytest.param(
+            (dataclasses.replace(DUET[0], seen=(0, 35)),),
+            {},
+            "rejected",
+            ["1 person found, at least 2 wanted"],
+            id="one alone, for a while",
+        ),
+        pytest.param(
+            DUET[:1],
+            {"change": heads_only},
+            "rejected",
+            ["1 person found", "1 of 1 person with too little"],
+            id="a face",
+        ),
+        pytest.param(
+            DUET[:1], {}, "review", ["1 person found, at least 2 wanted"], id="one alone, whole: was somebody missed?"
+        ),
         pytest.param(DUET[:1], {"limits": Limits(min_people=1)}, "accepted", [], id="one alone, allowed"),
         pytest.param(
             crowd(10, 0.5), {}, "rejected", ["10 people found, at most 8 wanted"], id="a crowd of large people"
@@ -130,11 +146,21 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
             id="a duet and somebody far away",
         ),
         pytest.param(
-            (DUET[0], dataclasses.replace(DUET[1], seen=(0, 8))),
+            (dataclasses.replace(DUET[0], seen=(0, 35)), dataclasses.replace(DUET[1], seen=(0, 8))),
             {},
             "rejected",
             ["1 of 2 people seen in less than 25 % of the frames: least 0.16 < 0.25"],
-            id="one of two leaves at once",
+            id="one of two leaves at once, the other later",
+        ),
+        pytest.param(
+            (DUET[0], dataclasses.replace(DUET[1], seen=(0, 8))),
+            {},
+            "review",
+            [
+                "1 of 2 people seen in less than 25 % of the frames: least 0.16 < 0.25",
+                "two people or more in only 0.16",
+            ],
+            id="one of two leaves at once, the other stays",
         ),
         pytest.param(
             (*DUET, Figure(start=(0.5, 0.9), stop=(0.5, 0.9), seen=(0, 8))),
@@ -145,7 +171,7 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
         ),
         pytest.param(
             (
-                DUET[0],
+                dataclasses.replace(DUET[0], seen=(0, 35)),
                 Figure(start=(0.5, 0.9), stop=(0.5, 0.9), seen=(0, 8)),
                 Figure(start=(0.7, 0.5), stop=(0.7, 0.5), height=0.09),
             ),
@@ -155,7 +181,7 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
             id="each rule alone leaves two, all together one",
         ),
         pytest.param(
-            DUET, {"change": heads_only}, "rejected", ["2 of 2 people show too little body", "0.17"], id="two faces"
+            DUET, {"change": heads_only}, "rejected", ["2 of 2 people with too little body", "0.17"], id="two faces"
         ),
         pytest.param(
             (dataclasses.replace(DUET[0], seen=(0, 27)), dataclasses.replace(DUET[1], seen=(22, 50))),

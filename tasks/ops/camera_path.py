@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -37,27 +39,48 @@ def plan_camera(spec: CameraSpec, joints: np.ndarray, *, fps: float, size: tuple
     height = drawn_height if spec.height_m is None else spec.height_m
     intrinsics = np.broadcast_to(pinhole(spec.fov_deg, size), (frames, 3, 3)).copy()
 
-    def track(distance: float) -> Track:
-        stand = np.broadcast_to(_middle(joints), target.shape) if spec.kind == "pan" else target
-        outward = np.stack([np.sin(np.radians(azimuth)), np.zeros(frames), np.cos(np.radians(azimuth))], axis=1)
+    stand = np.broadcast_to(_middle(joints), target.shape) if spec.kind == "pan" else target
+    outward = np.stack([np.sin(np.radians(azimuth)), np.zeros(frames), np.cos(np.radians(azimuth))], axis=1)
+    side = np.stack([outward[:, 2], np.zeros(frames), -outward[:, 0]], axis=1)
+    swing = np.sin(2 * np.pi * np.arange(frames) / max(frames, 6 * fps) + phase) * (sway if spec.kind == "pan" else 0)
+
+    def track(distance: float, shift: tuple[float, float]) -> Track:
+        """The camera at this distance, its aim shifted to its right and up by metres."""
         eye = stand * [1, 0, 1] + distance * outward
         eye[:, 1] = height
-        aim = target.copy()
-        if spec.kind == "pan":
-            side = np.stack([outward[:, 2], np.zeros(frames), -outward[:, 0]], axis=1)
-            swing = np.sin(2 * np.pi * np.arange(frames) / max(frames, 6 * fps) + phase)
-            aim += side * (sway * distance * swing)[:, None]
+        aim = target + side * (shift[0] + distance * swing)[:, None] + [0, shift[1], 0]
         return Track(intrinsics=intrinsics, extrinsics=look_at(eye, aim))
 
-    if spec.distance_m is not None:
-        return track(spec.distance_m)
     shown = np.unique(np.linspace(0, frames - 1, min(frames, _LOOK_FRAMES)).round().astype(int))
+    distance, shift = spec.distance_m or _FARTHEST_M, (0.0, 0.0)
+    for _ in range(1 if spec.distance_m else 3):
+        if spec.distance_m is None:
+            distance = _least(lambda d, s=shift: _inside(track(d, s), joints, shown, size))
+        shift = _centred(track(distance, shift), joints, shown, shift)
+    if spec.distance_m is None:
+        distance = _least(lambda d: _inside(track(d, shift), joints, shown, size))
+    return track(distance, shift)
+
+
+def _least(inside: Callable[[float], float]) -> float:
+    """The least distance at which everyone is inside for long enough."""
     near, far = _NEAREST_M, _FARTHEST_M
-    for _ in range(24):
+    for _ in range(20):
         middle = 0.5 * (near + far)
-        inside = _inside(track(middle), joints, shown, size)
-        near, far = (near, middle) if inside >= _FRAMES_INSIDE else (middle, far)
-    return track(far)
+        near, far = (near, middle) if inside(middle) >= _FRAMES_INSIDE else (middle, far)
+    return far
+
+
+def _centred(track: Track, joints: np.ndarray, frames: np.ndarray, shift: tuple[float, float]) -> tuple[float, float]:
+    """The shift of the aim, metres right and up, that brings the people's extent to the middle of the picture."""
+    intrinsics, extrinsics = track.intrinsics[frames], track.extrinsics[frames]
+    at, depth = project(joints[:, frames], intrinsics[None, :, None], extrinsics[None, :, None])
+    ahead = depth > _NEAREST_M / 4
+    if not ahead.any():
+        return shift
+    low, high = np.percentile(at[ahead], 1, axis=0), np.percentile(at[ahead], 99, axis=0)
+    off = (0.5 * (low + high) - intrinsics[0, :2, 2]) * np.median(depth[ahead]) / intrinsics[0, 0, 0]
+    return shift[0] + float(off[0]), shift[1] - float(off[1])
 
 
 def _middle(joints: np.ndarray) -> np.ndarray:

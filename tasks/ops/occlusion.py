@@ -11,7 +11,7 @@ from tasks.ops.mask_ops import drop_specks
 from tasks.ops.pose_binding import at_keypoints
 
 _SEEN = 0.2
-# Bones this much nearer, in torso lengths, decide; within it the person who stands lower in the picture is in front.
+# A body this much nearer, in torso lengths, decides; within it the person who stands lower in the picture is in front.
 _NEARER = 0.12
 
 
@@ -21,8 +21,7 @@ def exclusive(
     """Masks of which no two share a pixel, (N, h, w) bool.
 
     masks (N, h, w) bool, box (N, 4), keypoint (N, J, 2), score (N, J); certain (N,) bool: masks that were seen and not
-    interpolated: they keep what an uncertain one claims too. Else a pixel goes to whoever's bones are nearer in units of
-    their body; where that is even, to whoever's feet are lower, which on a floor is nearer to the camera.
+    interpolated: they keep what an uncertain one claims too. Else a pixel goes to whoever's drawn body is nearer; where that is even, to whoever's feet are lower, which on a floor is nearer to the camera.
     """
     out = masks.copy()
     for n in np.flatnonzero(~certain):
@@ -56,21 +55,21 @@ def _foot(box: np.ndarray, keypoint: np.ndarray, score: np.ndarray) -> np.ndarra
 def _distance(
     keypoint: np.ndarray, score: np.ndarray, box: np.ndarray, window: tuple[int, ...], size: tuple[int, int]
 ) -> np.ndarray:
-    """Distance of a window's pixels to a person's bones, in torso lengths; to the box's upright axis without a pose."""
+    """Distance of a window's pixels to a person's drawn body, in torso lengths; without a pose to the box's upright axis."""
     y0, x0, y1, x1 = window
     scale = body_scale(keypoint, score, box, _SEEN)
-    bones = draw_body(keypoint, score, scale, size, girth=0.15, min_score=_SEEN)
-    if not bones.any():
+    body = draw_body(keypoint, score, scale, size, girth=0.8, min_score=_SEEN)
+    if not body.any():
         middle = round(float(box[0] + box[2]) / 2)
         top, bottom = int(box[1]), max(int(box[3]), int(box[1]) + 1)
-        bones[max(top, 0) : bottom, np.clip(middle, 0, size[1] - 1)] = True
-    if not bones.any():
+        body[max(top, 0) : bottom, np.clip(middle, 0, size[1] - 1)] = True
+    if not body.any():
         return np.full((y1 - y0, x1 - x0), 1e3)
-    # Bones outside the window count too: the transform runs over the box of both.
-    by, bx = np.nonzero(bones)
+    # What lies outside the window counts too: the transform runs over the box of both.
+    by, bx = np.nonzero(body)
     top, left = min(y0, by.min()), min(x0, bx.min())
     bottom, right = max(y1, by.max() + 1), max(x1, bx.max() + 1)
-    far = (~bones[top:bottom, left:right]).view(np.uint8)
+    far = (~body[top:bottom, left:right]).view(np.uint8)
     distance = cv2.distanceTransform(far, cv2.DIST_L2, 3)
     return distance[y0 - top : y1 - top, x0 - left : x1 - left] / scale
 

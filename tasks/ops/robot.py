@@ -48,7 +48,7 @@ def _carry(body: Performance, rest: np.ndarray, owner: np.ndarray) -> np.ndarray
         mine = owner == joint
         local = rest[mine] - body.rest_joint[joint]
         turn, shift = body.transform[:, joint, :3, :3], body.transform[:, joint, :3, 3]
-        out[:, mine] = np.einsum("tij,nj->tni", turn, local) + shift[:, None]
+        out[:, mine] = local @ turn.transpose(0, 2, 1) + shift[:, None]
     return out
 
 

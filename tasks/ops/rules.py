@@ -17,13 +17,17 @@ from tasks.ops.scores import Measures
 class Limits:
     """Where the rules draw the line. Shares are 0..1; a person is one of the P that were followed."""
 
-    min_people: int = 2  # fewer people that can be used: rejected
+    min_people: int = 2  # fewer people that can be used: rejected, but see `lone`
     max_people: int = 8  # more people in the shot: rejected
     min_humans: int = 0  # fewer of this kind: review
     min_robots: int = 0
     min_height: float = 0.12  # of the frame's height, a person's median
     min_coverage: float = 0.25  # of the frames, a person is seen
     min_body: float = 0.3  # of shoulders to ankles, found by the pose in the median frame
+    lone_coverage: float = 0.8  # of the frames ...
+    lone_body: float = (
+        0.6  # ... and of the body: someone seen so well is worth a look, the partner may have been missed
+    )
     min_together: float = 0.2  # of the frames with two people or more: rejected below
     fair_together: float = 0.5  # review below
     max_freeze: float = 0.6  # of the frames equal to the one before: rejected above
@@ -32,7 +36,7 @@ class Limits:
     min_confidence: float = 0.4  # identity, mean over the worst half second: review below
     min_pose_inside: float = 0.7  # of sure joints inside their own mask: review below
     max_pose_foreign: float = 0.15  # of sure joints in somebody else's mask: review above
-    max_jitter: float = 0.04  # body heights a frame squared: review above
+    max_jitter: float = 0.06  # body heights a frame squared: review above
     min_sharpness: float = 0.02  # edge energy over contrast: review below
 
 
@@ -111,23 +115,22 @@ def _too_few(s: Subject) -> Finding | None:
     """Too few people, or too few that pass every rule on people where each rule alone leaves enough."""
     found, least = s.measures.num_people, s.limits.min_people
     if found < least:
-        return Finding("rejected", f"{_people(found)} found, at least {least} wanted")
+        return Finding(_when_short(s), f"{_people(found)} found, at least {least} wanted")
     tests = _tests(s)
     good = int(np.all(tests, axis=0).sum())
     if good >= least or min(int(test.sum()) for test in tests) < least:
         return None
-    return Finding(
-        "rejected", f"{good} of {_people(found)} large, whole and long enough in view, at least {least} wanted"
-    )
+    text = f"{good} of {_people(found)} large, whole and long enough in view, at least {least} wanted"
+    return Finding(_when_short(s), text)
 
 
 def _apart(s: Subject) -> Finding | None:
     if s.limits.min_people < 2 or s.measures.num_people < 2 or s.measures.together >= s.limits.fair_together:
         return None
-    rejected = s.measures.together < s.limits.min_together
-    limit = s.limits.min_together if rejected else s.limits.fair_together
+    short = s.measures.together < s.limits.min_together
+    limit = s.limits.min_together if short else s.limits.fair_together
     text = f"two people or more in only {_figure(s.measures.together)} of the frames < {_figure(limit)}"
-    return Finding("rejected" if rejected else "review", text)
+    return Finding(_when_short(s) if short else "review", text)
 
 
 def _frozen(s: Subject) -> Finding | None:
@@ -216,12 +219,19 @@ def _tests(s: Subject) -> tuple[np.ndarray, ...]:
 
 
 def _of_people(s: Subject, holds: np.ndarray, text: Callable[[str], str]) -> Finding | None:
-    """A rule on each person: rejected when too few are left that hold, else a person should look."""
+    """A rule on each person: when too few are left that hold it, the clip is short of people; else only doubtful."""
     failing = int((~holds).sum())
     if not failing:
         return None
-    verdict: Verdict = "rejected" if int(holds.sum()) < s.limits.min_people else "review"
+    verdict: Verdict = _when_short(s) if int(holds.sum()) < s.limits.min_people else "review"
     return Finding(verdict, text(f"{failing} of {_people(len(holds))}"))
+
+
+def _when_short(s: Subject) -> Verdict:
+    """With too few people: rejected, unless somebody is seen so well that a partner may have been missed."""
+    m, limits = s.measures, s.limits
+    well = (m.height >= limits.min_height) & (m.coverage >= limits.lone_coverage) & (m.body >= limits.lone_body)
+    return "review" if well.any() else "rejected"
 
 
 def _people(count: int) -> str:

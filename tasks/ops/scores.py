@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from datasets.records import VISIBLE, People
+from datasets.records import UNKNOWN, VISIBLE, People
 
 # Frames in which less than this share of a body is seen do not count as seeing the person (design, section 2).
 SEEN = 0.1
@@ -17,6 +17,8 @@ SEEN = 0.1
 SURE_JOINT = 0.3
 # Below this, an identity is more guess than knowledge.
 UNSURE = 0.5
+# From this visible share on, a joint on somebody else is a mistake and not an occlusion.
+_WHOLE = 0.8
 _LIMBS = tuple(range(5, 17))  # COCO's shoulders to ankles: what a face close-up does not show
 
 ABOUT = {
@@ -28,9 +30,9 @@ ABOUT = {
     "height_min": "smallest person: median box height as a share of the frame's",
     "height_median": "median over people of the same",
     "body_min": "share of shoulders to ankles that the pose finds, least of all people",
-    "pose_inside_min": "share of sure joints inside the person's own mask, least of all people",
+    "pose_inside_min": "share of sure joints inside the person's own mask (or behind others), least of all people",
     "pose_inside_mean": "the same, mean over people",
-    "pose_foreign_max": "share of sure joints that lie in somebody else's mask, most of all people",
+    "pose_foreign_max": "share of sure joints on somebody else while seen whole, most of all people",
     "jitter_max": "second difference of joints, median, in body heights a frame squared, most of all people",
     "mask_steady_min": "overlap (IoU) of a person's masks in successive frames, median, least of all people",
     "sharpness_min": "edge energy over contrast of the least sharp person, median over frames",
@@ -57,8 +59,8 @@ class Measures:
     coverage: np.ndarray  # share of frames in which the person is seen
     height: np.ndarray  # median box height over the frame's
     body: np.ndarray  # median share of shoulders to ankles that the pose finds
-    pose_inside: np.ndarray  # share of sure joints inside their own mask
-    pose_foreign: np.ndarray  # share of sure joints inside another's mask and not their own
+    pose_inside: np.ndarray  # share of sure joints inside their own mask, those hidden behind others left out
+    pose_foreign: np.ndarray  # share of sure joints on somebody else, while the person is seen whole
     jitter: np.ndarray  # median second difference of joints, body heights
     mask_steady: np.ndarray  # median IoU of successive masks
     sharpness: np.ndarray  # median edge energy over contrast
@@ -108,7 +110,7 @@ class Measures:
 
 
 def measure(people: People, fps: Fraction, sharpness: np.ndarray, still: np.ndarray) -> Measures:
-    """Every measure of a clip. `sharpness` (P, T), NaN where not taken, and `still` (T,) come from `looks.look`."""
+    """Every measure of a clip. `sharpness` (P, T), NaN where not taken, and `still` (T,) are `picture_scores.look`'s."""
     seen = people.present & (people.visible >= SEEN)
     agreement = _agreement(people, seen, step=max(1, round(fps / 10)))
     low, low_frame = _lowest(people.confidence, people.present, max(1, round(fps / 2)))
@@ -166,31 +168,45 @@ def _agreement(people: People, seen: np.ndarray, step: int) -> dict[str, np.ndar
     """How pose and mask agree, and how often masks touch, on every `step`-th frame.
 
     A joint within 2 % of the body's height of the mask (at least 2 pixels) is inside it: joints such as a wrist lie at
-    the rim, and masks of compressed footage are no better than that. Two masks touch when they meet, grown so.
+    the rim, and masks of compressed footage are no better than that. Two masks touch when they meet, grown so. Sure
+    joints count whatever their flag, which may itself have been read off the mask: a joint in somebody else's mask is
+    hidden there and says nothing, unless the person is seen whole.
     """
     count, frames = people.present.shape
-    total, inside, foreign = np.zeros(count), np.zeros(count), np.zeros(count)
-    sure = _sure_joints(people) & seen[..., None]
+    total, inside, whole, foreign = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
+    sure = (people.score[:, :, :17] >= SURE_JOINT) & (people.flag[:, :, :17] != UNKNOWN) & seen[..., None]
     touching, looked = 0, 0
     for t in range(0, frames, step):
-        here = np.flatnonzero(seen[:, t])
-        grown = {int(p): _grown(people, int(p), t) for p in here}
+        grown = {int(p): _grown(people, int(p), t) for p in np.flatnonzero(seen[:, t])}
         looked += 1
         masks = list(grown.values())
         touching += any((a & b).any() for i, a in enumerate(masks) for b in masks[i + 1 :])
-        for p in here:
-            x, y = np.round(people.keypoint[p, t, :17][sure[p, t]]).astype(int).T
-            fits = (x >= 0) & (y >= 0) & (x < people.mask.size[1]) & (y < people.mask.size[0])
-            x, y = x[fits], y[fits]
-            own = grown[int(p)][y, x]
-            other = np.zeros_like(own)
-            for q in here[here != p]:
-                other |= people.mask_at(int(q), t)[y, x]
-            total[p] += len(own)
+        for p in grown:
+            own, other = _joints_in(people, p, t, sure[p, t], grown)
             inside[p] += own.sum()
-            foreign[p] += (other & ~own).sum()
-    share = np.maximum(total, 1)
-    return {"inside": inside / share, "foreign": foreign / share, "contact": np.float64(touching / max(1, looked))}
+            total[p] += (own | ~other).sum()
+            if people.visible[p, t] >= _WHOLE:
+                foreign[p] += (other & ~own).sum()
+                whole[p] += len(own)
+    return {
+        "inside": inside / np.maximum(total, 1),
+        "foreign": foreign / np.maximum(whole, 1),
+        "contact": np.float64(touching / max(1, looked)),
+    }
+
+
+def _joints_in(
+    people: People, p: int, t: int, sure: np.ndarray, grown: dict[int, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of a person's sure joints inside the frame: which lie in their own grown mask, and which in another's mask."""
+    x, y = np.round(people.keypoint[p, t, :17][sure]).astype(int).T
+    fits = (x >= 0) & (y >= 0) & (x < people.mask.size[1]) & (y < people.mask.size[0])
+    x, y = x[fits], y[fits]
+    other = np.zeros(len(x), bool)
+    for q in grown:
+        if q != p:
+            other |= people.mask_at(q, t)[y, x]
+    return grown[p][y, x], other
 
 
 def _grown(people: People, p: int, t: int) -> np.ndarray:

@@ -31,7 +31,7 @@ def plan_pieces(
     """Every frame of the video in exactly one piece, ascending: clips of min_s to max_s seconds, and what is dropped.
 
     `cuts` are the frames at which shots begin, `level` (T,) the mean level of each frame. A shot longer than max_s is
-    split into equal parts; where equal parts would be shorter than min_s, parts of max_s come first, the rest is dropped.
+    split evenly; where even parts would be shorter than min_s, parts of max_s come first and the rest is dropped.
     """
     bounds = [0, *(cut for cut in cuts if 0 < cut < len(level)), len(level)]
     longest = max(1, math.floor(max_s * fps + 1e-6))
