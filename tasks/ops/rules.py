@@ -105,7 +105,7 @@ def _no_body(s: Subject) -> Finding | None:
         s,
         s.measures.body >= limit,
         lambda few: (
-            f"{few} show too little body for a pose: {_worst(s.measures.body)} of shoulders to ankles found"
+            f"{few} with too little body for a pose: {_worst(s.measures.body)} of shoulders to ankles found"
             f" < {_figure(limit)}"
         ),
     )

@@ -110,7 +110,7 @@ class Measures:
 
 
 def measure(people: People, fps: Fraction, sharpness: np.ndarray, still: np.ndarray) -> Measures:
-    """Every measure of a clip. `sharpness` (P, T), NaN where not taken, and `still` (T,) are `picture_scores.look`'s."""
+    """Every measure of a clip. `sharpness` (P, T), NaN where not taken, and `still` (T,) as `look` has them."""
     seen = people.present & (people.visible >= SEEN)
     agreement = _agreement(people, seen, step=max(1, round(fps / 10)))
     low, low_frame = _lowest(people.confidence, people.present, max(1, round(fps / 2)))
