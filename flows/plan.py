@@ -136,7 +136,7 @@ def _footage(run: Run, look: _Look) -> tuple[int, int]:
 
 
 def _identified(look: _Look, bound: Sequence[tuple[Item, bool]], config: identify.Config) -> Iterator[Item]:
-    """Look at `identify`, which sees all clips of a source that were bound: those not bound yet may still be refused."""
+    """Look at `identify`, which sees all bound clips of a source: those not bound yet may still be refused."""
     config = identify.told(config)
     for _, group in groupby(bound, key=lambda pair: pair[0].source):
         pairs = list(group)

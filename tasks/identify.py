@@ -139,6 +139,12 @@ STAGE = Stage(
 )
 
 
+def told(config: Config) -> Config:
+    """The configuration with a hint file's words in place of its name: what was said counts, not where the file lies."""
+    hints = read_hints(config.hints)
+    return replace(config, hints=json.dumps(hints, sort_keys=True) if hints else None)
+
+
 def group_digest(items: Sequence[Item]) -> str:
     """What a cast depends on beyond its own clip: every clip of the source, as it was bound and looked at."""
     made = sorted((item.key, item.artifacts["bind"].key, item.artifacts["segment"].key) for item in items)
@@ -148,9 +154,7 @@ def group_digest(items: Sequence[Item]) -> str:
 @task(name="identify", cache_policy=NO_CACHE, persist_result=False)
 def identify(batch: Batch, config: Config, env: Env) -> Batch:
     """One batch through this stage; it must hold all clips of its sources."""
-    # What was said counts, not where the file lies.
-    hints = read_hints(config.hints)
-    config = replace(config, hints=json.dumps(hints, sort_keys=True) if hints else None)
+    config = told(config)
     done = Batch(items=(), rejects=batch.rejects, costs=batch.costs)
     items = sorted(batch.items, key=lambda item: (item.source, item.part, item.key))
     for _, clips in groupby(items, key=lambda item: item.source):
