@@ -140,7 +140,7 @@ STAGE = Stage(
 
 
 def told(config: Config) -> Config:
-    """The configuration with a hint file's words in place of its name: what was said counts, not where the file lies."""
+    """The configuration with a hint file's words in place of its name: they count, not where it lies."""
     hints = read_hints(config.hints)
     return replace(config, hints=json.dumps(hints, sort_keys=True) if hints else None)
 
