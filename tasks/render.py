@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -92,13 +93,13 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     if len(scene.performers) > MAX_PEOPLE:
         raise Refused(f"want at most {MAX_PEOPLE} performers, got {len(scene.performers)}")
     shot = stage_shot(scene, motions, item.artifacts["body"].path or None, config)
-    seen, inside = _film(shot, config, out)
+    seen, inside, coco = _film(shot, config, out)
     people, amodal = gather(seen, inside, size=config.size, fps=Fraction(config.fps))
     save_record(people, out / "people.npz")
     (out / "amodal.npz").write_bytes(encode_masks(amodal))
     _save_bodies(shot, motions, out / "smpl.npz")
-    _save_scene(shot, item.part, out / "scene.npz")
-    save_record(_cast(shot, motions), out / "cast.npz")
+    _save_scene(shot, coco, item.part, out / "scene.npz")
+    save_record(_cast(shot), out / "cast.npz")
     save_record(_clip(item, shot, config), out / "clip.npz")
 
 
@@ -133,28 +134,36 @@ def stage_shot(scene: Scene, motions: Sequence[Motion], body_models: str | None,
     return Shot(scene=scene, cast=cast, track=track, place=build_place(seed, radius, centre, textures=config.textures))
 
 
-def draw(shot: Shot, config: Config) -> Iterator[tuple[Frame, Seen, np.ndarray]]:
-    """Every frame of a shot: what was drawn, what is true of it, and each person's share of the body inside the
-    picture (P,).
-    """
-    bodies = [_looked(body, spec, slice(0, 1)) for body, spec in zip(shot.cast, shot.scene.performers, strict=True)]
-    surfaces = [prepare(b.faces, b.region, b.rest_vertex, b.rest_joint) for b in bodies]
-    points = [np.unique(surface.caster) for surface in surfaces]
-    sizes = [body_size(body.rest_joint) for body in bodies]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moment:
+    """One frame of a shot, drawn and understood."""
+
+    frame: Frame
+    seen: Seen
+    inside: np.ndarray  # (P,) share of each body that is inside the picture, hidden or not
+    coco: np.ndarray  # (P, 17, 3) world joints, with the face points of the look
+
+
+def draw(shot: Shot, config: Config) -> Iterator[Moment]:
+    """Every frame of a shot in order. What is in memory besides the bodies does not grow with their number."""
+    first = [_looked(body, spec, slice(0, 1)) for body, spec in zip(shot.cast, shot.scene.performers, strict=True)]
+    surfaces = [prepare(body.faces, body.region, body.rest_vertex, body.rest_joint) for body in first]
+    spread = [np.unique(surface.caster) for surface in surfaces]
+    sizes = [body_size(body.rest_joint) for body in first]
     palettes = dress_cast(shot.scene.performers)
     with raster(config.size, surfaces, palettes, shot.place, Style(shadows=config.shadows)) as drawn:
-        for first in range(0, shot.num_frames, _CHUNK):
-            part = slice(first, min(first + _CHUNK, shot.num_frames))
+        for start in range(0, shot.num_frames, _CHUNK):
+            part = slice(start, min(start + _CHUNK, shot.num_frames))
             cast = [_looked(body, spec, part) for body, spec in zip(shot.cast, shot.scene.performers, strict=True)]
-            coco = np.stack([body.coco for body in cast])
-            moments = (([b.vertices[i] for b in cast], shot.track.at(first + i)) for i in range(part.stop - first))
-            for i, frame in enumerate(drawn.frames(moments)):
-                view = shot.track.at(first + i)
+            views = [shot.track.at(frame) for frame in range(part.start, part.stop)]
+            moments = (([body.vertices[i] for body in cast], view) for i, view in enumerate(views))
+            for i, (frame, view) in enumerate(zip(drawn.frames(moments), views, strict=True)):
+                coco = np.stack([body.coco[i] for body in cast])
                 inside = [
-                    inside_share(*project(body.vertices[i, spread], view.intrinsics, view.extrinsics), config.size)
-                    for body, spread in zip(cast, points, strict=True)
+                    inside_share(*project(body.vertices[i, points], view.intrinsics, view.extrinsics), config.size)
+                    for body, points in zip(cast, spread, strict=True)
                 ]
-                yield frame, observe(frame, coco[:, i], view, sizes), np.array(inside)
+                yield Moment(frame=frame, seen=observe(frame, coco, view, sizes), inside=np.array(inside), coco=coco)
 
 
 def _looked(body: Performance, spec: PerformerSpec, part: slice) -> Performance:
@@ -164,26 +173,27 @@ def _looked(body: Performance, spec: PerformerSpec, part: slice) -> Performance:
     return as_robot(piece) if spec.look == "robot" else piece
 
 
-def _film(shot: Shot, config: Config, out: Path) -> tuple[list[Seen], np.ndarray]:
-    """Draw the shot into clip.mp4 and depth.mkv as it goes; the truth of all frames, and shares inside (P, T)."""
+def _film(shot: Shot, config: Config, out: Path) -> tuple[list[Seen], np.ndarray, np.ndarray]:
+    """Draw the shot into clip.mp4 and depth.mkv as it goes; the truth of all frames, shares inside (P, T), coco."""
     fps = Fraction(config.fps)
     seen: list[Seen] = []
     inside: list[np.ndarray] = []
+    coco: list[np.ndarray] = []
     with VideoWriter(out / "clip.mp4", fps=fps, size=config.size, crf=config.crf, gop=config.gop) as video:
 
         def depths() -> Iterator[np.ndarray]:
-            for frame, truth, share in draw(shot, config):
-                video.write(frame.color)
-                seen.append(truth)
-                inside.append(share)
-                yield frame.depth
+            for moment in draw(shot, config):
+                video.write(moment.frame.color)
+                seen.append(moment.seen)
+                inside.append(moment.inside)
+                coco.append(moment.coco)
+                yield moment.frame.depth
 
         if config.depth:
             write_depth(out / "depth.mkv", depths(), fps)
         else:
-            for _ in depths():
-                pass
-    return seen, np.stack(inside, axis=1)
+            deque(depths(), maxlen=0)
+    return seen, np.stack(inside, axis=1), np.stack(coco, axis=1)
 
 
 def _clip(item: Item, shot: Shot, config: Config) -> Clip:
@@ -193,7 +203,7 @@ def _clip(item: Item, shot: Shot, config: Config) -> Clip:
     )  # fmt: skip
 
 
-def _cast(shot: Shot, motions: Sequence[Motion]) -> Cast:
+def _cast(shot: Shot) -> Cast:
     performers = shot.scene.performers
     count = len(performers)
     return Cast(
@@ -220,17 +230,11 @@ def _save_bodies(shot: Shot, motions: Sequence[Motion], path: Path) -> None:
     write_npz(path, arrays)
 
 
-def _save_scene(shot: Shot, text: str, path: Path) -> None:
+def _save_scene(shot: Shot, coco: np.ndarray, text: str, path: Path) -> None:
     """Cameras (OpenCV's conventions), 3-D joints in the world, light, and the scene's own JSON as bytes."""
-    fps = (len(shot.cast), shot.num_frames)
-    joints = np.stack([body.joint for body in shot.cast])
-    coco = np.empty((*fps, 17, 3), np.float32)
-    for first in range(0, shot.num_frames, _CHUNK):
-        part = slice(first, first + _CHUNK)
-        for p, (body, spec) in enumerate(zip(shot.cast, shot.scene.performers, strict=True)):
-            coco[p, part] = _looked(body, spec, part).coco
     arrays = {
-        "intrinsics": shot.track.intrinsics, "extrinsics": shot.track.extrinsics, "coco": coco, "joint": joints,
-        "to_light": shot.place.to_light, "json": np.frombuffer(text.encode(), np.uint8),
+        "intrinsics": shot.track.intrinsics, "extrinsics": shot.track.extrinsics, "coco": coco,
+        "joint": np.stack([body.joint for body in shot.cast]), "to_light": shot.place.to_light,
+        "json": np.frombuffer(text.encode(), np.uint8),
     }  # fmt: skip
     write_npz(path, arrays)

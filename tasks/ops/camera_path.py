@@ -53,12 +53,16 @@ def plan_camera(spec: CameraSpec, joints: np.ndarray, *, fps: float, size: tuple
 
     shown = np.unique(np.linspace(0, frames - 1, min(frames, _LOOK_FRAMES)).round().astype(int))
     distance, shift = spec.distance_m or _FARTHEST_M, (0.0, 0.0)
+
+    def fits(far: float) -> float:
+        return _inside(track(far, shift), joints, shown, size)
+
     for _ in range(1 if spec.distance_m else 3):
         if spec.distance_m is None:
-            distance = _least(lambda d, s=shift: _inside(track(d, s), joints, shown, size))
+            distance = _least(fits)
         shift = _centred(track(distance, shift), joints, shown, shift)
     if spec.distance_m is None:
-        distance = _least(lambda d: _inside(track(d, shift), joints, shown, size))
+        distance = _least(fits)
     return track(distance, shift)
 
 

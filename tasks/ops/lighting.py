@@ -1,4 +1,4 @@
-"""What a frame's drawing needs to know beforehand: where the light looks from, and where people can hide one another."""
+"""What a frame's drawing needs to know first: where the light looks from, and where people can hide one another."""
 
 from __future__ import annotations
 
