@@ -62,12 +62,15 @@ class Subject:
 
 
 def judge(subject: Subject) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict, and the reasons for it; none for an accepted clip. The worst finding decides and comes first."""
+    """The verdict, and the reasons for it; none for an accepted clip. The worst finding decides."""
     if not subject.measures.num_people:
         return "rejected", (f"{EMPTY} in {subject.measures.frames} frames",)
     findings = [finding for rule in RULES if (finding := rule(subject)) is not None]
-    findings.sort(key=lambda finding: finding.verdict != "rejected")
-    return (findings[0].verdict if findings else "accepted"), tuple(finding.reason for finding in findings)
+    verdict: Verdict = "accepted"
+    if findings:
+        verdict = "rejected" if any(finding.verdict == "rejected" for finding in findings) else "review"
+    # What else might be doubtful in a rejected clip is of no use to anybody.
+    return verdict, tuple(finding.reason for finding in findings if finding.verdict == verdict)
 
 
 def _too_many(s: Subject) -> Finding | None:
