@@ -68,6 +68,8 @@ def group_of(path: str | Path) -> list[Path]:
         return files
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "want a motion file, got nothing there", str(path))
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: want a motion file ({', '.join(SUFFIXES)}), got {path.suffix or 'no suffix'}")
     partner = _dd100_partner(path)
     if partner is not None and partner.is_file():
         return sorted((path, partner))
