@@ -44,12 +44,16 @@ def cover(
     n = len(start)
     following = {i: int(column[i]) for i in range(n) if column[i] < n and column[i] != i}
     first = sorted(int(column[row]) for row in range(n, len(matrix)) if column[row] < n)
+    # That people are few is an assumption, not evidence: in the doubt a further person costs half.
+    relief = person / 2 if people is None else 0.0
+    lenient, least = matrix.copy(), best - relief * len(first)
+    lenient[n:, :n] -= relief
     chains, margins = [], []
     for i in first:
         chain = [i]
         while chain[-1] in following:
             chain.append(following[chain[-1]])
-        sure = [_margin(matrix, chain[:k], chain[k:], best) for k in range(1, len(chain))]
+        sure = [_margin(lenient, chain[:k], chain[k:], least) for k in range(1, len(chain))]
         chains.append(tuple(chain))
         margins.append(tuple(sure))
     return Cover(chains=tuple(chains), margins=tuple(margins), cost=best)
@@ -85,7 +89,7 @@ def _margin(matrix: np.ndarray, before: list[int], after: list[int], best: float
     other = matrix.copy()
     other[np.ix_(before, after)] = _FORBIDDEN
     other[before + after, before + after] = _FORBIDDEN
-    return _solve(other)[1] - best
+    return max(_solve(other)[1] - best, 0.0)
 
 
 def certainty(margin: float) -> float:
