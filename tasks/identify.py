@@ -75,13 +75,14 @@ class Group:
     @cached_property
     def named(self) -> dict[str, Named]:
         """clip key -> its people's names. Computed once, when the first of its casts is missing."""
-        looks = [looks_of(item) for item in self.items]
-        return dict(
-            zip((item.key for item in self.items), name_people(looks, threshold=self.config.same_person), strict=True)
-        )
+        looks = {item.key: looks for item in self.items if (looks := _readable_looks(item)) is not None}
+        named = name_people(list(looks.values()), threshold=self.config.same_person)
+        return dict(zip(looks, named, strict=True))
 
     def compute(self, item: Item, config: Config, env: Env, out: Path) -> None:
         """One clip's cast: names from the whole group, kinds from its own frames, a person's word above both."""
+        if item.key not in self.named:
+            looks_of(item)  # raises what made it unreadable
         named, hints = self.named[item.key], read_hints(self.config.hints)
         judged = kinds_in(item, config, env)
         kind, sure, reason = [], [], []
@@ -98,6 +99,14 @@ class Group:
             identity_confidence=named.confidence,
         )
         save_record(cast, out / "cast.npz")
+
+
+def _readable_looks(item: Item) -> list[np.ndarray | None] | None:
+    """None for a clip whose records are damaged: that is the fault of that clip's own cast, not of the others'."""
+    try:
+        return looks_of(item)
+    except (ValueError, OSError):
+        return None
 
 
 def looks_of(item: Item) -> list[np.ndarray | None]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from datasets.records import Poses, Segments, Tracklets, load_record
+from datasets.records import Cast, Poses, Segments, Tracklets, load_record
 from datasets.store import Store
 from datasets.video import VideoWriter
-from tasks import bind, detect, pose, probe, segment, shots, track
+from tasks import bind, detect, identify, pose, probe, segment, shots, track
 from tasks.batch import Batch, Env
 
 
@@ -24,10 +24,11 @@ class RealClip:
     tracklets: Tracklets
     poses: Poses
     segments: Segments
+    cast: Cast
 
 
 def light_clip(shared: Path, name: str, *, start: int, frames: int) -> RealClip:
-    """Frames of a footage file through probe, shots, detect, track, pose and segment, as `--preset light` does."""
+    """Frames of a footage file through all stages from probe to identify, as `--preset light` does."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.mp4"
         with av.open(str(shared / "footage" / f"{name}.mp4")) as container:
@@ -44,10 +45,12 @@ def light_clip(shared: Path, name: str, *, start: int, frames: int) -> RealClip:
         batch = shots.shots.fn(batch, shots.Config(min_s=0.1), env)
         for stage in (detect, track, pose, segment, bind):
             batch = stage.STAGE.run(batch, stage.Config(), env)
+        batch = identify.identify.fn(batch, identify.Config(), env)
         assert not batch.rejects, batch.rejects
         (item,) = batch.items
         return RealClip(
             tracklets=load_record(Tracklets, item.folder("track") / "tracklets.npz"),
             poses=load_record(Poses, item.folder("pose") / "poses.npz"),
             segments=load_record(Segments, item.folder("segment") / "segments.npz"),
+            cast=load_record(Cast, item.folder("identify") / "cast.npz"),
         )
