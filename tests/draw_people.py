@@ -105,7 +105,7 @@ def store_clip(
             for picture in pictures:
                 video.write(picture)
 
-    about = {"item": clip.key, "config": {}, "version": 1, "weights": {}}
+    about = {"item": clip.key, "config": {}, "version": 1, "weights": {"pencil": "2b"}}
     artifact, _ = store.make("render", f"{name:0<32}", write, about=about)
     return Item(key=clip.key, source=clip.source, path=clip.source, frames=clip.frames, artifacts={"render": artifact})
 

@@ -358,6 +358,7 @@ def test_the_stage_writes_sample_and_picture(tmp_path: Path) -> None:
     assert (sample.verdict, sample.key, len(sample.coverage)) == ("accepted", "dance-00000000-00000000", 2)
     assert sample.provenance["render"] == item.artifacts["render"].key
     assert sample.provenance["render.version"] == "1"
+    assert sample.provenance["weights.pencil"] == "2b"
     assert len(sample.provenance["config"]) == 64
     picture = cv2.imread(str(item.folder("judge") / "ref.png"))[..., ::-1]
     shown = read_window(item.folder("render") / "clip.mp4", [sample.reference_frame])[0]

@@ -64,18 +64,19 @@ def _losses(left: Iterable[Left]) -> tuple[Loss, ...]:
     """Equal reasons together, most frequent first; a clip counts once, by the first of its reasons."""
     groups: dict[str, list[Left]] = {}
     for one in left:
-        groups.setdefault(f"{one.stage}: {pattern(_first(one.reason))}", []).append(one)
+        groups.setdefault(f"{one.stage}: {pattern(_first(one))}", []).append(one)
     losses = []
     for general, members in groups.items():
-        exact = {f"{one.stage}: {_first(one.reason)}" for one in members}
+        exact = {f"{one.stage}: {_first(one)}" for one in members}
         # Figures that all of them share are worth telling.
         reason = exact.pop() if len(exact) == 1 else general
         losses.append(Loss(reason=reason, count=len(members), example=members[0].reason))
     return tuple(sorted(losses, key=lambda loss: (-loss.count, loss.reason)))
 
 
-def _first(reason: str) -> str:
-    return reason.split("; ")[0]
+def _first(one: Left) -> str:
+    """The judge gives every reason that decided; the other stages stop at one, which may itself hold a semicolon."""
+    return one.reason.split("; ")[0] if one.stage == "judge" else one.reason
 
 
 def pattern(reason: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ GREEN = (0, 255, 0)
 # Persons that get a panel of their own; more are told in words.
 MAX_ALONE = 8
 _MAX_HEIGHT = 288
-_MAX_PIXELS = 1_000_000
+_MAX_PIXELS = 600_000
 # Wide enough to fill a page, tall enough to see people in it.
 _ASPECT = 3.4
 _FAINT = 0.35
@@ -75,16 +76,38 @@ def draw_panels(frame: np.ndarray, people: People, t: int, layout: Layout) -> np
     if frame.shape[:2] != layout.panel:
         raise ValueError(f"draw_panels.frame: want the panel's size {layout.panel}, got {frame.shape[:2]}")
     scene = _Scene.of(frame, people, t)
+    picture = _empty(layout).copy()
+    for i, name in enumerate(layout.names):
+        cell = _cell(picture, layout, i)
+        _paint(scene, name, cell)
+        # Panels of equal ground would flow into each other.
+        cell[:, :1] = _GAP
+        if i >= layout.columns:
+            cell[:1] = _GAP
+    return picture
+
+
+@lru_cache(maxsize=8)
+def _empty(layout: Layout) -> np.ndarray:
+    """The picture without people: grounds, and a strip in the person's colour over each who is alone."""
     picture = np.empty((*layout.size, 3), np.uint8)
     picture[:] = _GAP
-    h, w = layout.panel
     for i, name in enumerate(layout.names):
-        row, column = divmod(i, layout.columns)
-        cell = picture[row * h : (row + 1) * h, column * w : (column + 1) * w]
-        cell[:] = _panel(scene, name)
-        # Panels of equal ground would flow into each other.
-        cell[:, :1], cell[:1] = _GAP, _GAP
+        cell = _cell(picture, layout, i)
+        cell[:] = {"matte": GREEN, "condition": (0, 0, 0)}.get(name, (255, 255, 255))
+        if name.startswith("person "):
+            cell[:4] = person_color(_person(name))
     return picture
+
+
+def _cell(picture: np.ndarray, layout: Layout, i: int) -> np.ndarray:
+    row, column = divmod(i, layout.columns)
+    h, w = layout.panel
+    return picture[row * h : (row + 1) * h, column * w : (column + 1) * w]
+
+
+def _person(name: str) -> int:
+    return int(name.removeprefix("person ")) - 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,38 +149,35 @@ def rear_to_front(people: People, t: int) -> list[int]:
     return sorted(range(people.num_people), key=lambda p: (round(float(people.visible[p, t]), 1), people.box[p, t, 3]))
 
 
-def _panel(scene: _Scene, name: str) -> np.ndarray:
+def _paint(scene: _Scene, name: str, cell: np.ndarray) -> None:
+    """People onto one panel's ground, in place."""
     if name == "input":
-        return _input(scene)
-    if name == "condition":
-        return _condition(scene)
-    if name == "matte":
-        return _cut_out(scene, scene.order, GREEN)
-    if name == "together":
-        picture = _cut_out(scene, scene.order, (255, 255, 255))
+        _paint_input(scene, cell)
+    elif name == "condition":
+        _paint_condition(scene, cell)
+    elif name == "matte":
+        _cut_out(scene, scene.order, cell)
+    elif name == "together":
+        _cut_out(scene, scene.order, cell)
         for p in scene.order:
-            _pose(scene, p, picture, person_color(p), 255)
-        return picture
-    person = int(name.removeprefix("person ")) - 1
-    picture = _cut_out(scene, [person], (255, 255, 255))
-    _pose(scene, person, picture, None, 255)
-    picture[:4] = person_color(person)
-    return picture
+            _pose(scene, p, cell, person_color(p), 255)
+    else:
+        _cut_out(scene, [_person(name)], cell)
+        _pose(scene, _person(name), cell, None, 255)
 
 
-def _input(scene: _Scene) -> np.ndarray:
-    picture = scene.frame.copy()
+def _paint_input(scene: _Scene, cell: np.ndarray) -> None:
+    cell[:] = scene.frame
     for p in scene.order:
         if not scene.seen[p]:
             continue
         mask = scene.alpha[p] >= 128
-        tint(picture, mask, person_color(p), 0.4)
+        tint(cell, mask, person_color(p), 0.4)
         edge, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, edge, -1, person_color(p), 1, cv2.LINE_AA)
+        cv2.drawContours(cell, edge, -1, person_color(p), 1, cv2.LINE_AA)
     for p in scene.order:
         if scene.present[p]:
-            _box(picture, scene.box[p], p, hidden=not scene.seen[p])
-    return picture
+            _box(cell, scene.box[p], p, hidden=not scene.seen[p])
 
 
 def _box(picture: np.ndarray, box: np.ndarray, person: int, *, hidden: bool) -> None:
@@ -178,29 +198,26 @@ def _box(picture: np.ndarray, box: np.ndarray, person: int, *, hidden: bool) -> 
     cv2.putText(picture, text, (x + 3, y - 3), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def _cut_out(scene: _Scene, who: Sequence[int], ground: tuple[int, int, int]) -> np.ndarray:
-    """These people on a plain ground. Masks exclude each other, so their shares add up."""
-    picture = np.empty_like(scene.frame)
-    picture[:] = ground
+def _cut_out(scene: _Scene, who: Sequence[int], cell: np.ndarray) -> None:
+    """These people onto what is in the cell. Masks exclude each other, so their shares add up."""
     share = np.zeros(scene.frame.shape[:2], np.uint8)
     for p in who:
         cv2.add(share, scene.alpha[p], share)
     x, y, w, h = cv2.boundingRect(share)
     if w:
-        part, inside = picture[y : y + h, x : x + w], scene.frame[y : y + h, x : x + w]
+        ground, body = cell[y : y + h, x : x + w], scene.frame[y : y + h, x : x + w]
         weight = cv2.cvtColor(share[y : y + h, x : x + w], cv2.COLOR_GRAY2RGB)
-        cv2.add(cv2.multiply(inside, weight, scale=1 / 255), cv2.multiply(part, 255 - weight, scale=1 / 255), part)
-    return picture
+        ground[:] = cv2.add(
+            cv2.multiply(body, weight, scale=1 / 255), cv2.multiply(ground, 255 - weight, scale=1 / 255)
+        )
 
 
-def _condition(scene: _Scene) -> np.ndarray:
+def _paint_condition(scene: _Scene, cell: np.ndarray) -> None:
     """What the generator will see: masks dimly, poses on black."""
-    picture = np.zeros_like(scene.frame)
     for p in scene.order:
-        tint(picture, scene.alpha[p] >= 128, person_color(p), 0.35)
+        tint(cell, scene.alpha[p] >= 128, person_color(p), 0.35)
     for p in scene.order:
-        _pose(scene, p, picture, None, 0)
-    return picture
+        _pose(scene, p, cell, None, 0)
 
 
 def _pose(scene: _Scene, p: int, picture: np.ndarray, color: Sequence[int] | None, paper: int) -> None:
