@@ -16,6 +16,8 @@ from tasks.clips import cast_of, clip_of, people_of
 from tasks.ops import shard_plan
 
 VERSION = FORMAT
+# How a sample's provenance names the weights that it was made with.
+_WEIGHTS = "weights."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +67,7 @@ def ship(item: Item) -> Shipped:
         entry=entry,
         row={**about_row(clip, cast, sample), "parts": parts},
         scores=dict(sample.scores),
-        # Stages are named with 32 digits, weights with the 64 of their file's sha256.
-        weights={n: d for n, d in sample.provenance.items() if n != "config" and re.fullmatch("[0-9a-f]{64}", d)},
+        weights={n.removeprefix(_WEIGHTS): d for n, d in sample.provenance.items() if n.startswith(_WEIGHTS)},
     )
 
 

@@ -84,7 +84,7 @@ def bundle(
         scores={"coverage": 0.75, "blur": float("nan"), "people": float(people)},
         reference_frame=3,
         coverage=tuple(1.0 for _ in range(people)),
-        provenance={"judge": "0" * 32, "config": "c" * 64, "rtmdet-nano": "d" * 64},
+        provenance={"judge": "0" * 32, "config": "c" * 64, "weights.rtmdet-nano": "d" * 64},
     )
     robots = (1,) if people > 1 else ()
     return Bundle(
