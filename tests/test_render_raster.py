@@ -118,7 +118,7 @@ def test_frames_come_in_order_and_stand_alone():
 
 
 def test_ids_equal_pyrenders_own_to_the_pixel():
-    from tests.bench.plain_pyrender import PlainLoop
+    from tests.bench._plain_pyrender import PlainLoop
 
     rng = np.random.default_rng(5)
     bodies = [capsule([-0.2, 0.7, 0], [0.2, 1.5, 0.1], 0.25, 0.1), capsule([0.3, 0.7, 0], [-0.2, 1.6, 0], 0.2, 0.2)]

@@ -18,7 +18,7 @@ from tasks.backends.egl import Context
 from tasks.backends.meshes import Bodies, Ground
 from tasks.backends.pyrender import Style
 from tasks.ops.backdrop import Place
-from tasks.ops.camera import View, gl_projection, gl_view
+from tasks.ops.camera import View, gl_clip
 from tasks.ops.drawn import Frame
 from tasks.ops.lighting import Box, body_boxes, overlap_boxes, shadow_matrix, shadow_reach, union_box
 from tasks.ops.surface import Surface
@@ -74,10 +74,10 @@ class Raster:
         smoothed: Box | None = None
         for vertices, view in moments:
             self._bodies.upload(vertices)
-            camera = {"projection": gl_projection(view.intrinsics, self._size), "view": gl_view(view.extrinsics)}
-            boxes = body_boxes(vertices, camera["projection"] @ camera["view"], self._size)
+            world_clip = gl_clip(view, self._size)
+            boxes = body_boxes(vertices, world_clip, self._size)
             before = self._read(smoothed) if drawn else None
-            self._draw(camera, view, overlap_boxes(boxes))
+            self._draw(world_clip, view, overlap_boxes(boxes))
             drawn = True
             smoothed = union_box(boxes, 2, self._size) if self._style.smooth else None
             if before is not None:
@@ -85,7 +85,7 @@ class Raster:
         if drawn:
             yield self._read(smoothed)
 
-    def _draw(self, camera: dict[str, np.ndarray], view: View, overlaps: Sequence[Box | None]) -> None:
+    def _draw(self, world_clip: np.ndarray, view: View, overlaps: Sequence[Box | None]) -> None:
         """Queue one frame's drawing."""
         light_clip = shadow_matrix(self._bodies.position, self._place.to_light, _SHADOW)
         self._draw_shadow(light_clip)
@@ -98,11 +98,11 @@ class Raster:
         GL.glClearBufferuiv(GL.GL_COLOR, _EXACT, np.zeros(4, np.uint32))
         GL.glClearBufferuiv(GL.GL_COLOR, _AMODAL, np.zeros(4, np.uint32))
         GL.glClearBufferfv(GL.GL_DEPTH, 0, np.ones(1, np.float32))
-        self._draw_silhouettes(camera, overlaps)
+        self._draw_silhouettes(world_clip, overlaps)
         _write(_COLOR, _EXACT)
         light = self._lighting(view, light_clip)
-        self._draw_bodies(camera, light)
-        self._draw_place(camera, light, view)
+        self._draw_bodies(world_clip, light)
+        self._draw_place(world_clip, light, view)
         GL.glFlush()
 
     def _draw_shadow(self, light_clip: np.ndarray) -> None:
@@ -115,14 +115,14 @@ class Raster:
             self._programs["shadow"].use(light_clip=light_clip)
             self._bodies.draw_casters()
 
-    def _draw_silhouettes(self, camera: dict[str, np.ndarray], boxes: Sequence[Box | None]) -> None:
+    def _draw_silhouettes(self, world_clip: np.ndarray, boxes: Sequence[Box | None]) -> None:
         """A bit for each person wherever another's box meets theirs; elsewhere what is seen is all there is.
 
         The floor is laid first, so that a sole under it counts as little here as in what is seen.
         """
         if not any(boxes):
             return
-        self._programs["bit"].use(**camera)
+        self._programs["bit"].use(world_clip=world_clip)
         _write()
         GL.glDisable(GL.GL_CULL_FACE)
         self._ground.draw_floor()
@@ -142,14 +142,14 @@ class Raster:
         GL.glDepthMask(True)
         GL.glClearBufferfv(GL.GL_DEPTH, 0, np.ones(1, np.float32))
 
-    def _draw_bodies(self, camera: dict[str, np.ndarray], light: dict[str, Any]) -> None:
+    def _draw_bodies(self, world_clip: np.ndarray, light: dict[str, Any]) -> None:
         GL.glEnable(GL.GL_CULL_FACE)
         GL.glActiveTexture(GL.GL_TEXTURE1)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._palette)
-        self._programs["body"].use(**camera, **light, palette=1, lift=_LIFT)
+        self._programs["body"].use(world_clip=world_clip, **light, palette=1, lift=_LIFT)
         self._bodies.draw()
 
-    def _draw_place(self, camera: dict[str, np.ndarray], light: dict[str, Any], view: View) -> None:
+    def _draw_place(self, world_clip: np.ndarray, light: dict[str, Any], view: View) -> None:
         place = self._place
         GL.glDisable(GL.GL_CULL_FACE)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._floor)
@@ -159,16 +159,16 @@ class Raster:
         }  # fmt: skip
         if self._style.shadows:
             self._ground.move_shade(*shadow_reach(self._bodies.position, place.to_light))
-            self._programs["shaded floor"].use(**camera, **light, **look)
+            self._programs["shaded floor"].use(world_clip=world_clip, **light, **look)
             self._ground.draw_shade()
             # The whole floor goes a hair behind the shaded piece, so that no seam can show between the two.
             GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
             GL.glPolygonOffset(1.0, 4.0)
-        self._programs["floor"].use(**camera, **light, **look)
+        self._programs["floor"].use(world_clip=world_clip, **light, **look)
         self._ground.draw_floor()
         GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._wall)
-        self._programs["wall"].use(**camera, wall_texture=1)
+        self._programs["wall"].use(world_clip=world_clip, wall_texture=1)
         self._ground.draw_wall()
 
     def _lighting(self, view: View, light_clip: np.ndarray) -> dict[str, Any]:

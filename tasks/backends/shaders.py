@@ -11,12 +11,15 @@ from __future__ import annotations
 
 _HEAD = "#version 410 core\n"
 
-# Positions must come out to the bit as pyrender's (P * V * M * I * vec4(position, 1) with M the identity): ids are
-# compared.
+# Positions must come out to the bit as pyrender's (P * V * M * I * vec4(position, 1) with M the identity), for ids are
+# compared: the product of the two matrices comes as one, in 32 bits, and `precise` keeps the driver from reordering.
 _CLIP = """
-uniform mat4 projection;
-uniform mat4 view;
-vec4 clip(vec3 position) { return (projection * view) * vec4(position, 1.0); }
+uniform mat4 world_clip;
+vec4 clip(vec3 position)
+{
+    precise vec4 at = world_clip * vec4(position, 1.0);
+    return at;
+}
 """
 
 _LIGHT = """

@@ -95,3 +95,9 @@ def gl_projection(intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def gl_view(extrinsics: np.ndarray) -> np.ndarray:
     """OpenGL's view matrix (4, 4): the same camera with y up and looking along -z."""
     return np.diag([1.0, -1.0, -1.0, 1.0]) @ extrinsics
+
+
+def gl_clip(view: View, size: tuple[int, int]) -> np.ndarray:
+    """World -> OpenGL's clip space (4, 4) float32: multiplied in 32 bits, as a shader multiplies the two matrices."""
+    projection, to_camera = gl_projection(view.intrinsics, size), gl_view(view.extrinsics)
+    return (projection.astype(np.float32)[:, :, None] * to_camera.astype(np.float32)[None]).sum(1, dtype=np.float32)

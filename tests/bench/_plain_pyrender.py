@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tasks.backends import egl
 from tasks.ops.backdrop import Place, wall_mesh
 from tasks.ops.camera import FAR_M, NEAR_M, View
 
@@ -20,7 +21,8 @@ class PlainLoop:
 
     def __init__(self, size: tuple[int, int], faces: Sequence[np.ndarray], colors: Sequence[np.ndarray], place: Place):
         """faces (F, 3) and linear vertex colours (V, 4) of every performer."""
-        import pyrender
+        with egl.context():  # chooses EGL, and mends what pyrender needs mended, before pyrender is imported
+            import pyrender
 
         self._pyrender = pyrender
         self._renderer = pyrender.OffscreenRenderer(size[1], size[0])
