@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-IMAGE_SIZE = 128
+IMAGE_SIZE = 64
 
 
 def tiny_sam2_checkpoint(path: str | Path) -> Path:

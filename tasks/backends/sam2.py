@@ -221,12 +221,12 @@ def _rows(
 ) -> Iterator[tuple[int, int, float, bytes]]:
     """One frame's masks from low-resolution logits."""
     whole = {name: _enlarge(low, size) for name, (low, _) in logits.items()}
-    rivals = [name for name in whole if (t, name) in found]
-    best = np.max([whole[name] for name in rivals], axis=0) if len(rivals) > 1 else None
+    rivals = sorted(name for name in whole if (t, name) in found)
+    best = np.argmax([whole[name] for name in rivals], axis=0) if rivals else None
     for name in sorted(whole):
         mask = whole[name] > 0
         if best is not None and name in rivals:
-            mask &= whole[name] >= best
+            mask &= best == rivals.index(name)
         counts = encode_rle(mask, size)
         if counts:
             yield t, name, float(1 / (1 + np.exp(-logits[name][1]))), counts
