@@ -153,9 +153,8 @@ def _motion(run: Run, look: _Look) -> tuple[int, int]:
         if there:
             read.append(made)
     if len(read) < len(taken.items):
-        # Who dances with whom is not known before all have been read.
+        # Who dances with whom follows from all that can be read; what is here is the plan so far.
         look.unknown(("render", "judge", "report", "shard"), "motion")
-        return 0, _copies(taken)
     scenes = motion.compose(Batch(items=tuple(read)), config.motion).items
     for scene in scenes:
         rendered, _ = look.at(render.STAGE, scene, config.render)

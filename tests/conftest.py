@@ -31,3 +31,13 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
 
     with running_server(tmp_path_factory.mktemp("prefect")) as server:
         yield server
+
+
+@pytest.fixture
+def here(prefect_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Flows that this process runs use the tests' server."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.address)
+    with temporary_settings({PREFECT_API_URL: prefect_server.address, PREFECT_LOGGING_LEVEL: "CRITICAL"}):
+        yield
