@@ -158,6 +158,10 @@ def test_clothes_cover_what_they_should(body):
         middle = corner.mean(axis=1)
         assert middle[dress.region == body_regions.SHOES, 1].max() < joint[[7, 8], 1].max() + 0.03
         assert middle[dress.region == body_regions.HAIR, 1].min() > joint[12, 1] - 0.05
+        shirt, lower = (np.unique(dress.faces[dress.region == r]) for r in (body_regions.SHIRT, body_regions.LOWER))
+        seam = whole[np.intersect1d(shirt, lower), 1]
+        assert len(seam) > 20
+        np.testing.assert_allclose(seam, joint[0, 1] - cut.hem, atol=1e-3)
         # No edge of the split surface is open that was closed: borders have no cracks.
         assert open_edges(dress.faces) == open_edges(body.faces)
 
