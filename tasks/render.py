@@ -205,13 +205,17 @@ def _clip(item: Item, shot: Shot, config: Config) -> Clip:
 
 def _cast(shot: Shot) -> Cast:
     performers = shot.scene.performers
-    count = len(performers)
+    names: list[str] = []
+    for body, spec in zip(shot.cast, performers, strict=True):
+        name = _identity(body, spec)
+        alike = sum(other.startswith(name) for other in names)
+        names.append(f"{name}-{alike + 1}" if alike else name)  # twins are two people
     return Cast(
         kind=tuple("robot" if spec.look == "robot" else "human" for spec in performers),
-        kind_confidence=np.ones(count, np.float32),
-        kind_reason=("rendered",) * count,
-        identity=tuple(_identity(body, spec) for body, spec in zip(shot.cast, performers, strict=True)),
-        identity_confidence=np.ones(count, np.float32),
+        kind_confidence=np.ones(len(names), np.float32),
+        kind_reason=("rendered",) * len(names),
+        identity=tuple(names),
+        identity_confidence=np.ones(len(names), np.float32),
     )
 
 

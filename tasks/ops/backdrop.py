@@ -48,6 +48,7 @@ def build_place(
     base = hsv(hue, rng.uniform(0.05, 0.35), rng.uniform(0.35, 0.75))
     floor, tile_m = _floor(str(floor_kind), rng, textures)
     wall = _wall(str(wall_kind), base, rng, textures)
+    rng = np.random.default_rng((seed, 0x116))  # a stream of its own: light does not depend on textures
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(42, 68))
     to_light = np.array([np.cos(height) * np.sin(azimuth), np.sin(height), np.cos(height) * np.cos(azimuth)])
     warmth = rng.uniform(-0.08, 0.08)
