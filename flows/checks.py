@@ -77,7 +77,7 @@ def wanted_weights(stages: Iterable[tuple[Any, Any]], env: Env) -> list[WeightSt
     out = []
     for name in names:
         entry, path = weights.weight(name), weights.found(name, env.weights)
-        out.append(WeightState(name=name, file=entry.file, path=path and str(path), address=entry.address))
+        out.append(WeightState(name=name, file=entry.file, path=str(path) if path else None, address=entry.address))
     return out
 
 

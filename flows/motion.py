@@ -20,7 +20,7 @@ def motion(run: Run) -> Shelf:
     """Every motion and scene of the run to shards, tables and a page."""
     work = Work(run, stages=4)
     read = work.each(motions.motion, by_count(motion_items(run), run.runner.workers))
-    scenes = motions.compose(work.gather(read), run.config.motion)
+    scenes = motions.compose(work.gather(read), work.settings(motions.motion))
     rendered = work.each(render, by_frames(scenes, run.runner.workers))
     judged = work.each(judge, rendered)
     shown = work.each(report, judged)

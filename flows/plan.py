@@ -10,6 +10,7 @@ from typing import Any
 from datasets.records import Artifact
 from flows.checks import WeightState, bytes_free, bytes_needed, wanted_weights
 from flows.intake import footage_items, motion_items
+from flows.presets import FootageConfig, MotionConfig
 from flows.run import Run
 from flows.settings import stages
 from tasks import bind, detect, identify, judge, motion, pose, probe, render, report, segment, shots, track
@@ -67,7 +68,10 @@ class Plan:
 def forecast(run: Run) -> Plan:
     """What the run would do now. Hashes the sources and looks into the store; makes nothing."""
     look = _Look(run.env, {name: StagePlan() for name in stages(run.config)})
-    clips, duplicates = _footage(run, look) if run.route == "footage" else _motion(run, look)
+    if isinstance(run.config, FootageConfig):
+        clips, duplicates = _footage(footage_items(run), run.config, look)
+    else:
+        clips, duplicates = _motion(motion_items(run), run.config, look)
     return Plan(
         out=run.out,
         preset=run.preset,
@@ -117,9 +121,9 @@ class _Look:
             self.plans[name].unknown_until = self.plans[name].unknown_until or until
 
 
-def _footage(run: Run, look: _Look) -> tuple[int, int]:
+def _footage(taken: Batch, config: FootageConfig, look: _Look) -> tuple[int, int]:
     """Look at the footage route; the number of clips known, and of sources that are copies."""
-    config, taken, clips = run.config, footage_items(run), list[Item]()
+    clips: list[Item] = []
     for item in taken.items:
         probed, there = look.at(probe.STAGE, item, config.probe)
         cut, whole = look.at(shots.STAGE, probed, config.shots)
@@ -145,9 +149,9 @@ def _identified(look: _Look, bound: Sequence[tuple[Item, bool]], config: identif
             yield look.at(identify.STAGE, clip, config, (whole if there else "source=unknown",))[0]
 
 
-def _motion(run: Run, look: _Look) -> tuple[int, int]:
+def _motion(taken: Batch, config: MotionConfig, look: _Look) -> tuple[int, int]:
     """Look at the motion route; the number of scenes known, and of sources that are copies."""
-    config, taken, read = run.config, motion_items(run), list[Item]()
+    read: list[Item] = []
     for item in taken.items:
         made, there = look.at(motion.STAGE, item, config.motion)
         if there:

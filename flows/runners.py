@@ -105,9 +105,10 @@ class Processes(ProcessPoolTaskRunner):
 
     def __enter__(self) -> Processes:
         super().__enter__()
-        assert self._resolver_executor is not None
-        self._resolver_executor.shutdown()
-        self._resolver_executor = ThreadPoolExecutor(max_workers=max(self.RESOLVERS, 2 * self._max_workers))
+        # The one in place has started no thread yet.
+        self._resolver_executor: ThreadPoolExecutor | None = ThreadPoolExecutor(
+            max_workers=max(self.RESOLVERS, 2 * self._max_workers)
+        )
         return self
 
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -73,7 +74,7 @@ def _start(listener: socket.socket, log: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(server: subprocess.Popen[bytes], address: str, log: tempfile._TemporaryFileWrapper[bytes]) -> None:
+def _wait(server: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> None:
     # The socket listens already, so the request waits in its queue until the server takes it.
     answered = threading.Event()
 

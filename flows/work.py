@@ -63,12 +63,16 @@ class Work:
         label = batch.label if isinstance(batch, Handed) else label_of(batch)
         future = stage.with_options(task_run_name=f"{stage.name} {label}").submit(
             batch.future if isinstance(batch, Handed) else batch,
-            config=getattr(self._run.config, stage.name),
+            config=self.settings(stage),
             env=self._run.env,
         )
         self._futures.append(future)
         future.add_done_callback(lambda done: self._tell(stage.name, done))
         return Handed(label, future)
+
+    def settings(self, stage: Task[..., Any]) -> Any:
+        """The stage's part of the configuration."""
+        return getattr(self._run.config, stage.name)
 
     def gather(self, handed: Sequence[Handed]) -> Batch:
         """Wait for the last stage handed out, and put its batches together.
@@ -76,7 +80,7 @@ class Work:
         Raises Interrupted when a worker was lost, or the first error of a task. An item's own faults are rejects and
         raise nothing.
         """
-        done = []
+        done: list[Batch] = []
         for one in handed:
             done.append(self._result(one.future))
             self._show(len(done) / len(handed))
@@ -98,7 +102,7 @@ class Work:
         """All stages are done."""
         update_progress_artifact(self._artifact, progress=100.0)
 
-    def _result(self, future: PrefectFuture[R]) -> R:
+    def _result(self, future: PrefectFuture[Any]) -> Any:
         try:
             return future.result()
         except Exception as error:
