@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
+        # JPEG and PNG hold no depth and no bodies: neither does our side here.
         bundles = from_dataset(arguments.out) if arguments.out else from_footage(arguments.quick)
+        bundles = [replace(one, extra={}) for one in bundles]
         shard, other = Path(folder) / "train-000000.tar", Path(folder) / "jpeg.tar"
         write_shard(shard, ((one.clip.key, one.clip.key, encode_sample(one)) for one in bundles))
         other.write_bytes(b"".join(jpeg_members(bundles)) + tar.END)
