@@ -14,8 +14,6 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
-import smplx
-import torch
 
 from tasks.backends import anny
 from tasks.backends.plain_pickle import load_plain
@@ -173,17 +171,18 @@ def _read_model_npz(path: Path) -> dict[str, np.ndarray]:
     return out
 
 
-class _SmplX(smplx.SMPLH):
-    """SMPL-X as an SMPL-H whose body goes on to jaw and eyes: the same chain of 55 joints, with no expression.
-
-    smplx.SMPLX takes a path only, and unpickles what it finds there.
-    """
-
-    NUM_BODY_JOINTS = 24
-
-
 def _module(kind: Kind, data: dict[str, Any], vertex_ids: dict[str, int] | None = None) -> Any:
     """The smplx module over arrays, in float32."""
+    import smplx  # brings torch: only workers that drive a body pay for it
+
+    class SmplX(smplx.SMPLH):
+        """SMPL-X as an SMPL-H whose body goes on to jaw and eyes: the same chain of 55 joints, with no expression.
+
+        smplx.SMPLX takes a path only, and unpickles what it finds there.
+        """
+
+        NUM_BODY_JOINTS = 24
+
     points = _HEAD_POINTS["smplx" if kind == "smplx" else "smpl"]
     ids = vertex_ids or dict(zip(("nose", "leye", "reye", "lear", "rear"), points, strict=True))
     arrays = {key: np.asarray(data[key]) for key in _NEEDED}
@@ -200,7 +199,7 @@ def _module(kind: Kind, data: dict[str, Any], vertex_ids: dict[str, int] | None 
     }
     if kind != "smpl":
         options |= {"use_pca": False, "flat_hand_mean": True}
-    make = {"smpl": smplx.SMPL, "smplh": smplx.SMPLH, "smplx": _SmplX}[kind]
+    make = {"smpl": smplx.SMPL, "smplh": smplx.SMPLH, "smplx": SmplX}[kind]
     # It prints a warning about ten shape coefficients, where --json wants one object and nothing else.
     with contextlib.redirect_stdout(io.StringIO()):
         return make(model_path="", data_struct=SimpleNamespace(**arrays), **options).eval()
@@ -228,6 +227,8 @@ def _relaxed(data: dict[str, Any]) -> np.ndarray:
 
 def surface(body: Body, pose: np.ndarray, trans: np.ndarray, betas: np.ndarray) -> np.ndarray:
     """The body's vertices in the world, (T, V, 3) float32, for pose (T, J, 3), trans (T, 3), betas (B,)."""
+    import torch
+
     frames = len(pose)
     out = np.empty((frames, len(body.template), 3), np.float32)
     shape = torch.zeros((1, NUM_BETAS))
@@ -250,6 +251,8 @@ def surface(body: Body, pose: np.ndarray, trans: np.ndarray, betas: np.ndarray) 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
     """One torch thread: sums in another order would move pixels from machine to machine."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
