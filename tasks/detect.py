@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets.records import Clip, Detections, save_record
-from datasets.video import read_frames, read_window
+from datasets.video import clip_facts, read_frames, read_window
 from tasks.backends.table import Detector, DetectorName, Where, detector
 from tasks.batch import Batch, Env, Item, Refused, Stage
 from tasks.clips import clip_of
@@ -35,7 +35,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """Find the people of every frame. Refuses a clip that shows a crowd or nobody."""
     clip, path = clip_of(item)
     network = detector(config.detector, where(env))
-    sampled = np.unique(np.linspace(0, clip.frames - 1, _SAMPLED).astype(int))
+    keyframes = np.array(clip_facts(path).keyframes)  # the cheapest to decode
+    sampled = np.unique(keyframes[np.linspace(0, len(keyframes) - 1, _SAMPLED).astype(int)])
     found = {int(t): find(network, frame, config) for t, frame in zip(sampled, read_window(path, sampled), strict=True)}
     refuse_crowd([len(score) for _, score in found.values()], config)
     for t, frame in enumerate(read_frames(path)):

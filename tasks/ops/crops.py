@@ -20,19 +20,18 @@ def square_around(box: np.ndarray, margin: float) -> tuple[float, float, float]:
 def cut_square(frame: np.ndarray, square: tuple[float, float, float], size: int) -> np.ndarray:
     """The square of a frame at (size, size, 3), black where it leaves the frame."""
     x, y, side = square
+    factor = int(side / (2 * size)) + 1
+    if factor > 1:
+        # Linear sampling of a large picture skips pixels: whole squares of them are averaged first.
+        x0, y0 = int(np.floor(x)), int(np.floor(y))
+        cells = int(np.ceil((side + 1) / factor))
+        whole = pad_cut(frame, (x0, y0, x0 + cells * factor, y0 + cells * factor))
+        frame = cv2.resize(whole, (cells, cells), interpolation=cv2.INTER_AREA)
+        x, y, side = (x - x0) / factor, (y - y0) / factor, side / factor
     scale = size / side
     # Pixel centres lie at half pixels on both sides, so that a point p of the frame lies at (p - corner) * scale.
     shift = np.array([[scale, 0, -x * scale + (scale - 1) / 2], [0, scale, -y * scale + (scale - 1) / 2]])
-    flags = cv2.INTER_LINEAR
-    if scale < 0.5:
-        # Linear sampling of a large picture skips pixels: average it down first.
-        factor = int(0.5 / scale) + 1
-        x0, y0 = int(np.floor(x)), int(np.floor(y))
-        whole = pad_cut(frame, (x0, y0, x0 + int(np.ceil(side)) + 1, y0 + int(np.ceil(side)) + 1))
-        small = cv2.resize(whole, (whole.shape[1] // factor, whole.shape[0] // factor), interpolation=cv2.INTER_AREA)
-        ratio = small.shape[1] / whole.shape[1]
-        return cut_square(small, ((x - x0) * ratio, (y - y0) * ratio, side * ratio), size)
-    return cv2.warpAffine(frame, shift, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.warpAffine(frame, shift, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
 def pad_cut(frame: np.ndarray, rectangle: tuple[int, int, int, int]) -> np.ndarray:

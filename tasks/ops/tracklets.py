@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,11 +86,16 @@ def cut(rows: Rows, limits: Limits) -> np.ndarray:
     return tracklet
 
 
+def _by_frame(rows: Rows) -> list[tuple[int, np.ndarray]]:
+    """(frame, its rows), ascending; frames without rows are left out."""
+    frames, first = np.unique(rows.frame, return_index=True)
+    return list(zip(frames.tolist(), np.split(np.arange(len(rows.frame)), first[1:]), strict=True))
+
+
 def _touching(rows: Rows, limits: Limits) -> np.ndarray:
     """(N,) bool: rows whose box touches another's; episodes and pauses of up to a tenth of a second are evened out."""
     overlap = np.zeros(len(rows.frame))
-    for t in np.unique(rows.frame):
-        here = np.flatnonzero(rows.frame == t)
+    for _, here in _by_frame(rows):
         overlap[here] = contact(rows.box[here])
     state = overlap > limits.contact_iou
     brief = max(rows.fps / 10, 1)
@@ -111,23 +117,24 @@ def _crossings(rows: Rows, touching: np.ndarray) -> np.ndarray:
     of its own, cut off at both ends.
     """
     crossed = np.zeros(len(rows.frame), bool)
-    side: dict[tuple[int, int], tuple[bool, int]] = {}  # of a pair: who is left, and the frame where that was last sure
+    # Of each pair: who was left when that was last sure, the two rows then, and whether they have touched since.
+    side: dict[tuple[int, int], tuple[bool, tuple[int, int], bool]] = {}
     after = _following(rows)
-    for t in np.unique(rows.frame):
-        here = [row for row in np.flatnonzero(rows.frame == t) if rows.track[row] >= 0]
-        for i, j in [(i, j) for i in here for j in here if rows.track[i] < rows.track[j]]:
-            apart = (rows.box[i, 0] + rows.box[i, 2] - rows.box[j, 0] - rows.box[j, 2]) / 2
-            width = (rows.box[i, 2] - rows.box[i, 0] + rows.box[j, 2] - rows.box[j, 0]) / 2
+    middle, width = (rows.box[:, 0] + rows.box[:, 2]) / 2, rows.box[:, 2] - rows.box[:, 0]
+    for _, here in _by_frame(rows):
+        here = here[rows.track[here] >= 0]
+        here = here[rows.track[here].argsort(kind="stable")]
+        for i, j in itertools.combinations(here.tolist(), 2):
             pair = int(rows.track[i]), int(rows.track[j])
-            if abs(apart) < 0.1 * width:
+            left, last, touched = side.get(pair, (bool(middle[i] < middle[j]), (i, j), False))
+            touched = touched or bool(touching[i] or touching[j])
+            if abs(middle[i] - middle[j]) < 0.1 * (width[i] + width[j]) / 2:
+                side[pair] = left, last, touched
                 continue
-            left, last = side.get(pair, (bool(apart < 0), int(t)))
-            if left != (apart < 0) and (touching[i] or touching[j] or _touched(rows, touching, pair, last, int(t))):
+            if left != (middle[i] < middle[j]) and touched:
                 crossed[[i, j]] = True
-                for row in np.flatnonzero((rows.frame == last) & np.isin(rows.track, pair)):
-                    if after[row] >= 0:
-                        crossed[after[row]] = True
-            side[pair] = bool(apart < 0), int(t)
+                crossed[[after[row] for row in last if after[row] >= 0]] = True
+            side[pair] = bool(middle[i] < middle[j]), (i, j), bool(touching[i] or touching[j])
     return crossed
 
 
@@ -137,21 +144,17 @@ def _beside_the_lost(rows: Rows, near: float = 0.2) -> np.ndarray:
     Where two become one box, nobody can say whose it is. `near`: the share of the lost box that the row's box covers.
     """
     unsure = np.zeros(len(rows.frame), bool)
-    first, last = int(rows.frame.min(initial=0)), int(rows.frame.max(initial=-1))
-    followed = np.flatnonzero(rows.track >= 0)
-    by_frame = {int(t): followed[rows.frame[followed] == t] for t in np.unique(rows.frame[followed])}
-    for t in range(first, last):
-        before, after = by_frame.get(t, _NONE), by_frame.get(t + 1, _NONE)
-        lost = before[~np.isin(rows.track[before], rows.track[after])]
-        come = after[~np.isin(rows.track[after], rows.track[before])]
-        stay = after[np.isin(rows.track[after], rows.track[before])]
-        if len(stay) and len(lost) + len(come):
-            gone = np.concatenate([lost, come])
+    before: dict[int, int] = {}
+    last = -1
+    for t, here in _by_frame(rows):
+        after = {int(rows.track[row]): int(row) for row in here if rows.track[row] >= 0}
+        stay = [after[track] for track in after if track in before and t == last + 1]
+        gone = [row for track, row in before.items() if track not in after]
+        gone += [row for track, row in after.items() if track not in before]
+        if stay and gone:
             unsure[stay] |= (covered(rows.box[gone], rows.box[stay]) > near).any(0)
+        before, last = after, t
     return unsure
-
-
-_NONE = np.zeros(0, int)
 
 
 def _following(rows: Rows) -> np.ndarray:
@@ -161,12 +164,6 @@ def _following(rows: Rows) -> np.ndarray:
         member = np.flatnonzero(rows.track == track)
         after[member[:-1]] = member[1:]
     return after
-
-
-def _touched(rows: Rows, touching: np.ndarray, pair: tuple[int, int], start: int, stop: int) -> bool:
-    """Whether one of a pair touched somebody between two frames."""
-    between = (rows.frame >= start) & (rows.frame <= stop) & np.isin(rows.track, pair)
-    return bool(touching[between].any())
 
 
 def _gaps(rows: Rows, member: np.ndarray, touching: np.ndarray, limits: Limits) -> np.ndarray:
