@@ -110,10 +110,10 @@ def _refuse_broken(facts: VideoFacts, source: str, max_lost: float) -> None:
     spoilt = facts.damaged / (len(facts.time_s) + facts.damaged)
     lost = max(missing, spoilt)
     if lost > max_lost:
+        got = f"{len(facts.time_s)} frames, {shown_s:.1f} of {facts.promised_s:.1f} s, {facts.damaged} damaged"
         raise Refused(
-            f"{Path(source).name}: want at most {max_lost:.0%} of a file lost, got {lost:.0%}: {len(facts.time_s)} frames"
-            f", {shown_s:.1f} of {facts.promised_s:.1f} s, {facts.damaged} damaged ({facts.damage}); copy it again, or"
-            " set probe.max_lost"
+            f"{Path(source).name}: want at most {max_lost:.0%} of a file lost, got {lost:.0%} ({got}: {facts.damage}); "
+            "copy it again, or set probe.max_lost"
         )
 
 
