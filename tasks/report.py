@@ -39,9 +39,14 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     layout = lay_out(people.num_people, clip.size)
     step = max(1, -int(-clip.fps // Fraction(config.max_fps)))
     best = sample_of(item).reference_frame
-    # For eyes, once: effort that saves a tenth of the bytes would cost a third of the stage's time.
-    how = {"fps": clip.fps / step, "size": layout.size, "crf": config.crf, "gop": 24, "preset": "superfast"}
-    with VideoWriter(out / "preview.mp4", **how) as preview:
+    with VideoWriter(
+        out / "preview.mp4",
+        fps=clip.fps / step,
+        size=layout.size,
+        crf=config.crf,
+        gop=24,
+        preset="superfast",  # a third less of the stage's time for a quarter more bytes
+    ) as preview:
         for t, picture in _pictures(clip, video, people, layout, step, best):
             if t % step == 0:
                 preview.write(picture)

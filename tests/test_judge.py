@@ -267,6 +267,11 @@ def test_verdicts(figures: Sequence[Figure], options: dict[str, Any], verdict: s
 def test_only_the_reasons_that_decide_are_told() -> None:
     verdict, reasons, _ = judged(crowd(12, 0.2), change=trembling)
     assert (verdict, reasons) == ("rejected", ("12 people found, at most 8 wanted",))
+    _, reasons, _ = judged(crowd(12, 0.08))
+    assert [reason.split()[:4] for reason in reasons] == [
+        ["12", "people", "found,", "at"],
+        ["12", "of", "12", "people"],
+    ]
 
 
 def test_scores_are_named_finite_and_between_their_bounds() -> None:
@@ -279,6 +284,7 @@ def test_scores_are_named_finite_and_between_their_bounds() -> None:
     assert scores["duration_s"] == 2.0
     assert scores["height_median"] == pytest.approx(0.6, abs=0.03)
     assert scores["pose_inside_min"] == 1.0, "drawn people: every joint that is seen lies on its own body"
+    assert scores["pose_foreign_max"] < 0.01, "joints behind somebody are hidden there, not mistaken"
     assert 0.1 < scores["contact"] < 0.6
     assert scores["together"] == 1.0
     assert judged(DUET)[2].scores()["contact"] == 0.0
