@@ -1,4 +1,5 @@
-"""Drawn people for tests of segmenting and binding: stick figures that walk on given paths, and what a detector sees."""
+"""Drawn people for tests of segmenting and binding: stick figures that walk on given paths, and what a detector
+sees."""
 
 from __future__ import annotations
 

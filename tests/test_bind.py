@@ -267,7 +267,7 @@ def test_flags() -> None:
     point = np.stack([front.keypoint(0), behind.keypoint(0)])
     score = np.ones((2, 17))
     score[0, 9] = 0.0
-    flag = flags(masks, point, score, 2)
+    flag = flags(masks, np.arange(2), point, score, 2)
     assert (np.delete(flag[0], 9) == VISIBLE).all()
     assert flag[0, 9] == UNKNOWN
     assert flag[1, 6] == HIDDEN, "the shoulder behind the other's body"
@@ -312,7 +312,7 @@ def _brute(link: np.ndarray, start: np.ndarray, end: np.ndarray, nobody: np.ndar
     """The cost of the best cover by trying all of them."""
     n = len(start)
     best = np.inf
-    for after in itertools.product(*([[-2, -1, *[j for j in range(i + 1, n)]] for i in range(n)])):
+    for after in itertools.product(*([[-2, -1, *list(range(i + 1, n))] for i in range(n)])):
         # -2: nobody's, -1: the chain ends here
         following = [j for j in after if j >= 0]
         if len(set(following)) < len(following) or any(after[j] == -2 for j in following):

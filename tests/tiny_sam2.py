@@ -8,10 +8,11 @@ IMAGE_SIZE = 64
 
 
 def tiny_sam2_checkpoint(path: str | Path) -> Path:
-    """Write a checkpoint that loads as sam2.1-hiera-tiny, and give its path. Equal bytes' worth of parameters each time.
+    """Write a checkpoint that loads as sam2.1-hiera-tiny, and give its path. Equal bytes' worth of parameters each
+    time.
 
-    The parameters are random but for two biases: it says that an object is there, and sees one where it is prompted about
-    half of the time, so that masks are neither empty nor full.
+    The parameters are random but for two biases: it says that an object is there, and sees one where it is prompted
+    about half of the time, so that masks are neither empty nor full.
     """
     import torch
     from sam2.build_sam import build_sam2_video_predictor

@@ -133,7 +133,8 @@ def _learn(piece: np.ndarray, region: Regions, pixels: np.ndarray, alone: bool) 
 
 
 def _remember(pixels: np.ndarray, piece: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Old and new pixels of a person, half and half, so that a turn of the body is learned and the front not forgotten."""
+    """Old and new pixels of a person, half and half, so that a turn of the body is learned and the front not
+    forgotten."""
     if mask.sum() < _FEW:
         return pixels
     return np.concatenate([thin(pixels, _POOL // 2), thin(piece[mask], _POOL // 2)])
@@ -142,8 +143,9 @@ def _remember(pixels: np.ndarray, piece: np.ndarray, mask: np.ndarray) -> np.nda
 def grab(piece: np.ndarray, region: Regions, models: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """The cut of a crop, (h, w) bool, for given colour models.
 
-    GrabCut (Rother et al., SIGGRAPH 2004) with its models frozen. The generator is set before each call, since OpenCV's gives
-    other masks on equal input otherwise; it fails without seeds of both kinds: then the drawn body is the answer.
+    GrabCut (Rother et al., SIGGRAPH 2004) with its models frozen. The generator is set before each call, since
+    OpenCV's gives other masks on equal input otherwise; it fails without seeds of both kinds: then the drawn body
+    is the answer.
     """
     label = region.label()
     _say_clear_colours(label, piece, region, models)
@@ -160,12 +162,12 @@ def _say_clear_colours(
 ) -> None:
     """Make labels certain where the colours of a whole neighbourhood are.
 
-    GrabCut's weight of smoothness is fixed (gamma = 50): the plain wall between two legs would go to the legs, though each of
-    its pixels says wall, since that saves an outline.
+    GrabCut's weight of smoothness is fixed (gamma = 50): the plain wall between two legs would go to the legs,
+    though each of its pixels says wall, since that saves an outline.
     """
     h, w = label.shape
-    small = cv2.resize(piece, (max(w // 2, 1), max(h // 2, 1)), interpolation=cv2.INTER_AREA)
-    ratio = cv2.resize(cv2.blur(log_ratio(small, *models), (5, 5)), (w, h), interpolation=cv2.INTER_LINEAR)
+    small = cv2.resize(piece, (max(w // 3, 1), max(h // 3, 1)), interpolation=cv2.INTER_AREA)
+    ratio = cv2.resize(cv2.blur(log_ratio(small, *models), (3, 3)), (w, h), interpolation=cv2.INTER_LINEAR)
     label[(ratio < -_CLEAR) & (label == MAYBE_BACK)] = BACK
     label[(ratio > _CLEAR) & (label == MAYBE_FRONT)] = FRONT
 

@@ -1,7 +1,8 @@
 """SAM 2.1's video predictor, as Meta's code has it, in bounded memory on clips of any length.
 
-The stock `init_state` holds every frame as float32, and every output of every frame. Here frames are decoded when they are
-looked at, image features are kept for a few frames, and outputs as long as memory attention can reach them.
+The stock `init_state` holds every frame as float32, and every output of every frame. Here frames are decoded when
+they are looked at, image features are kept for a few frames, and outputs as long as memory attention can reach
+them.
 """
 
 from __future__ import annotations
@@ -116,8 +117,9 @@ class BoundedPredictor(SAM2VideoPredictor):
     ) -> Iterator[tuple[int, int, torch.Tensor, float]]:
         """(frame, object, mask logits (S/4, S/4), object score logit), frame by frame from the first prompts on.
 
-        Each object goes from its earliest prompt to frame `last[object]`, forward or in reverse; forward comes first, as in
-        the stock predictor's use. What is further away than `reach` is forgotten, but for the prompts' own frames.
+        Each object goes from its earliest prompt to frame `last[object]`, forward or in reverse; forward comes
+        first, as in the stock predictor's use. What is further away than `reach` is forgotten, but for the prompts'
+        own frames.
         """
         self.propagate_in_video_preflight(state)
         outputs = state["output_dict_per_obj"]

@@ -12,7 +12,7 @@ from tasks.ops.bind_cost import Costs
 from tasks.ops.bind_events import events_of
 from tasks.ops.boxes import iou
 from tasks.ops.cast import LeftOut, Limits, Shot, choose
-from tasks.ops.mask_ops import box_of, move_mask
+from tasks.ops.mask_ops import box_of, boxes_of, move_mask
 from tasks.ops.occlusion import exclusive, flags, visible_shares
 from tasks.ops.pose_binding import bind_poses
 from tasks.ops.spans import Spans, spans_of
@@ -119,7 +119,8 @@ def _poses(spans: Spans, tracklets: Tracklets, poses: Poses, segments: Segments)
 
 
 def _interpolate(bodies: _Bodies, spans: Spans) -> None:
-    """Fill in keypoints where no pose was seen: between, held before the first and after the last; their score stays 0."""
+    """Fill in keypoints where no pose was seen: between, held before the first and after the last; their score
+    stays 0."""
     num, frames = spans.row.shape
     for p in range(num):
         seen = (bodies.score[p] > 0).any(1)
@@ -147,33 +148,70 @@ def _masks(
     flag = np.zeros(bodies.score.shape, np.uint8)
     counts = [[b""] * frames for _ in range(num)]
     filling = _fillings(spans, segment)
+    extent = boxes_of(segments.mask)
     for t in range(frames):
-        who = np.flatnonzero((segment[:, t] >= 0) | np.array([(p, t) in filling for p in range(num)], bool))
+        guessed = [p for p in range(num) if (p, t) in filling]
+        who = np.array(sorted({*np.flatnonzero(segment[:, t] >= 0).tolist(), *guessed}), int)
         if not len(who):
             continue
-        seen = segment[who, t] >= 0
-        claimed = np.stack(
-            [
-                _decode(segments.mask, segment[p, t])
-                if segment[p, t] >= 0
-                else _moved(segments.mask, segment[p, filling[p, t]], spans.box[p], filling[p, t], t)
-                for p in who
-            ]
-        )
-        pose = spans.box[who, t], bodies.keypoint[who, t], bodies.drawn[who, t]
-        masks = exclusive(claimed, *pose, seen)
-        visible[who, t] = visible_shares(masks, claimed, *pose)
-        slack = max(2, round(0.01 * float(np.median(spans.box[who, t, 3] - spans.box[who, t, 1]))))
-        everyone = np.zeros((num, *shot.size), bool)
-        everyone[who] = masks
-        flag[:, t] = flags(everyone, bodies.keypoint[:, t], bodies.score[:, t], slack)
-        for i, p in enumerate(who):
-            counts[p][t] = encode_rle(masks[i], shot.size)
-            if counts[p][t]:
-                box[p, t] = box_of(masks[i])
+        own = segment[who, t]
+        if not guessed and not (np.triu(iou(extent[own], extent[own]), 1) > 0).any():
+            # Nobody is near: what was segmented stands as it is.
+            for p, i in zip(who, own, strict=True):
+                counts[p][t] = segments.mask.counts(int(i))
+                visible[p, t] = float(bool(counts[p][t]))
+                box[p, t] = extent[i] if counts[p][t] else box[p, t]
+            whole = np.stack([_decode(segments.mask, i) for i in own])
+        else:
+            claimed = np.stack(
+                [
+                    _decode(segments.mask, i)
+                    if i >= 0
+                    else _moved(segments.mask, segment[p, filling[p, t]], spans.box[p], filling[p, t], t)
+                    for p, i in zip(who, own, strict=True)
+                ]
+            )
+            whole = np.zeros_like(claimed)
+            _part(whole, claimed, own >= 0, who, t, spans, bodies, visible)
+            for i, p in enumerate(who):
+                counts[p][t] = encode_rle(whole[i], shot.size)
+                if counts[p][t]:
+                    box[p, t] = box_of(whole[i])
+        _flag(flag, whole, who, t, spans, bodies)
     flag[~spans.present] = 0
     _bridge_boxes(box, counts)
     return box, flag, visible, Masks.from_counts((c for own in counts for c in own), size=shot.size)
+
+
+def _part(
+    whole: np.ndarray,
+    claimed: np.ndarray,
+    seen: np.ndarray,
+    who: np.ndarray,
+    t: int,
+    spans: Spans,
+    bodies: _Bodies,
+    visible: np.ndarray,
+) -> None:
+    """One frame's claims made exclusive, written into `whole` (N, h, w); and what of each body is seen into `visible`.
+
+    Only the window that holds all claims is worked on.
+    """
+    x0, y0, x1, y1 = box_of(claimed.any(0)).astype(int)
+    window = claimed[:, y0:y1, x0:x1]
+    if not window.size:
+        return
+    corner = np.array([x0, y0], np.float32)
+    pose = spans.box[who, t] - np.tile(corner, 2), bodies.keypoint[who, t] - corner, bodies.drawn[who, t]
+    masks = exclusive(window, *pose, seen)
+    visible[who, t] = visible_shares(masks, window, *pose)
+    whole[:, y0:y1, x0:x1] = masks
+
+
+def _flag(flag: np.ndarray, whole: np.ndarray, who: np.ndarray, t: int, spans: Spans, bodies: _Bodies) -> None:
+    """One frame's keypoint flags of all people, from the masks (N, h, w) of those who have one."""
+    slack = max(2, round(0.01 * float(np.median(spans.box[who, t, 3] - spans.box[who, t, 1]))))
+    flag[:, t] = flags(whole, who, bodies.keypoint[:, t], bodies.score[:, t], slack)
 
 
 def _decode(masks: Masks, i: int) -> np.ndarray:

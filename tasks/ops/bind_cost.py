@@ -92,7 +92,8 @@ def _height(box: np.ndarray) -> float:
 
 
 def velocity(frame: np.ndarray, box: np.ndarray, most: int = 8) -> np.ndarray:
-    """Pixels a frame of a box's centre over its last frames, (2,): the slope of a least-squares line; 0 for one frame."""
+    """Pixels a frame of a box's centre over its last frames, (2,): the slope of a least-squares line; 0 for one
+    frame."""
     frame, box = frame[-most:], box[-most:]
     if len(frame) < 3:
         return np.zeros(2)

@@ -33,11 +33,12 @@ def cover(
     """The cheapest cover of N tracks by disjoint chains.
 
     link (N, N): nats for track j to follow track i, infinite where it cannot; start, end, nobody (N,): nats for a chain
-    to begin or end at a track, and for a track to be in none; person: nats for each chain; people: exactly so many chains
-    (fewer only if there are fewer tracks that can start one), or as many as cost least.
+    to begin or end at a track, and for a track to be in none; person: nats for each chain; people: exactly so many
+    chains (fewer only if there are fewer tracks that can start one), or as many as cost least.
 
-    A path cover of a directed acyclic graph is a bipartite matching (each track's end with the next one's beginning): Zhang
-    et al., "Global data association for multi-object tracking using network flows", CVPR 2008. It is solved exactly.
+    A path cover of a directed acyclic graph is a bipartite matching (each track's end with the next one's
+    beginning): Zhang et al., "Global data association for multi-object tracking using network flows", CVPR 2008. It
+    is solved exactly.
     """
     matrix = _matrix(link, start, end, nobody, person, people)
     column, best = _solve(matrix)

@@ -52,8 +52,8 @@ def choose(
 ) -> tuple[list[Person], list[LeftOut]]:
     """The clip's people, from left to right where they are first seen, and the tracks left out.
 
-    The number of people is part of the one exact assignment: a person more costs `Costs.person` and must explain tracks that
-    cost more as nobody's.
+    The number of people is part of the one exact assignment: a person more costs `Costs.person` and must explain
+    tracks that cost more as nobody's.
     """
     large, left_out = _without_small(tracks, limits)
     if not large:

@@ -22,8 +22,8 @@ def contacts(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
 def clean_rows(frame: np.ndarray, box: np.ndarray, tracklet: np.ndarray, *, every: int) -> np.ndarray:
     """Rows (M,), ascending, from which to take a tracklet's appearance.
 
-    Of each tracklet: the rows that stand apart, at least `every` frames from one to the next; when none does, the one that
-    overlaps least, so that no tracklet goes without. Rows of tracklet -1 are left out.
+    Of each tracklet: the rows that stand apart, at least `every` frames from one to the next; when none does, the
+    one that overlaps least, so that no tracklet goes without. Rows of tracklet -1 are left out.
     """
     overlap = contacts(frame, box)
     chosen: list[int] = []

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 COMPONENTS = 5
-# No shade is known better than this variance: compression and light move every colour. A tighter Gaussian, fitted to a few
-# pixels of a smooth wall, would outbid the wall's own.
+# No shade is known better than this variance: compression and light move every colour. A tighter Gaussian, fitted
+# to a few pixels of a smooth wall, would outbid the wall's own.
 _MIN_VARIANCE = 30.0
 _SEED = 20250518
 
@@ -15,8 +15,8 @@ _SEED = 20250518
 def fit_colours(pixels: np.ndarray, most: int = 1500) -> np.ndarray:
     """The colour model of (N, 3) uint8 pixels, (1, 65) float64: weights (5), means (5, 3), covariances (5, 3, 3).
 
-    k-means, then one Gaussian a cluster, as GrabCut's first iteration does (Rother et al., SIGGRAPH 2004, section 3.1). At most
-    `most` evenly spaced pixels are used. Raises ValueError for fewer pixels than components.
+    k-means, then one Gaussian a cluster, as GrabCut's first iteration does (Rother et al., SIGGRAPH 2004, section
+    3.1). At most `most` evenly spaced pixels are used. Raises ValueError for fewer pixels than components.
     """
     if len(pixels) < COMPONENTS:
         raise ValueError(f"colours: want at least {COMPONENTS} pixels, got {len(pixels)}")
@@ -54,11 +54,14 @@ def log_ratio(image: np.ndarray, back: np.ndarray, front: np.ndarray) -> np.ndar
 def _log_density(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
     weight, mean = model[0, :COMPONENTS], model[0, COMPONENTS : 4 * COMPONENTS].reshape(COMPONENTS, 3)
     cov = model[0, 4 * COMPONENTS :].reshape(COMPONENTS, 3, 3)
-    total = np.full(len(pixels), np.exp(-30.0), np.float32)
-    for k in np.flatnonzero(weight > 0):
-        # |L^-1 (x - mean)|^2 is the Mahalanobis distance for the Cholesky factor L of the covariance.
-        whiten = np.linalg.inv(np.linalg.cholesky(cov[k])).T.astype(np.float32)
-        offset = pixels @ whiten - (mean[k] @ whiten).astype(np.float32)
-        scale = np.float32(weight[k] * np.prod(np.diag(whiten)))
-        total += scale * np.exp(-0.5 * np.einsum("ni,ni->n", offset, offset))
-    return np.log(total)
+    # |L^-1 (x - mean)|^2 is the Mahalanobis distance for the Cholesky factor L of the covariance; all components at
+    # once.
+    whiten = np.linalg.inv(np.linalg.cholesky(cov))
+    scale = (weight * np.diagonal(whiten, axis1=1, axis2=2).prod(1)).astype(np.float32)
+    shift = np.einsum("kij,kj->ki", whiten, mean).reshape(-1).astype(np.float32)
+    offset = pixels @ whiten.reshape(-1, 3).T.astype(np.float32)
+    offset -= shift
+    offset *= offset
+    distance = offset[:, 0::3] + offset[:, 1::3] + offset[:, 2::3]
+    distance *= -0.5
+    return np.log(np.exp(distance, out=distance) @ scale + np.float32(np.exp(-30.0)))

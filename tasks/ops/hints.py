@@ -13,7 +13,8 @@ Hints = Mapping[str, Mapping[str, Kind]]
 
 
 def check_hints(value: Any) -> dict[str, dict[str, Kind]]:
-    """Hints as {source or clip key: {person: kind}}: a person is a number from 1 on, as the report counts, a name, or "*".
+    """Hints as {source or clip key: {person: kind}}: a person is a number from 1 on, as the report counts, a name,
+    or "*".
 
     Raises ValueError that says which entry is off.
     """

@@ -22,8 +22,9 @@ class Named:
 def name_people(looks: list[list[np.ndarray | None]], *, threshold: float) -> list[Named]:
     """Names for the people of a source's clips, in the clips' order.
 
-    looks: for each clip, for each person, a unit mean appearance (E,) or None; threshold: the cosine distance above which two
-    looks are two people. Two people of one clip are never the same. Names count up by first appearance: p0001, p0002, ...
+    looks: for each clip, for each person, a unit mean appearance (E,) or None; threshold: the cosine distance above
+    which two looks are two people. Two people of one clip are never the same. Names count up by first appearance:
+    p0001, p0002, ...
 
     Agglomerative clustering with complete linkage, under which "never the same" holds exactly; the confidence is the
     silhouette (Rousseeuw 1987), with the threshold standing in for what a lonely cluster has no distance to.

@@ -39,7 +39,8 @@ def overlap(a: Masks, i: int, b: Masks, j: int) -> float:
 
 
 def frames_to_look_at(people: People, most: int) -> list[list[int]]:
-    """For each person up to `most` frames, ascending, spread over the clip: in each stretch the one that shows most of them.
+    """For each person up to `most` frames, ascending, spread over the clip: in each stretch the one that shows most
+    of them.
 
     A frame counts by the visible share times the height of the box; frames without a mask do not.
     """

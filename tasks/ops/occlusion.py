@@ -21,7 +21,8 @@ def exclusive(
     """Masks of which no two share a pixel, (N, h, w) bool.
 
     masks (N, h, w) bool, box (N, 4), keypoint (N, J, 2), score (N, J); certain (N,) bool: masks that were seen and not
-    interpolated: they keep what an uncertain one claims too. Else a pixel goes to whoever's drawn body is nearer; where that is even, to whoever's feet are lower, which on a floor is nearer to the camera.
+    interpolated: they keep what an uncertain one claims too. Else a pixel goes to whoever's drawn body is nearer;
+    where that is even, to whoever's feet are lower, which on a floor is nearer to the camera.
     """
     out = masks.copy()
     for n in np.flatnonzero(~certain):
@@ -55,7 +56,8 @@ def _foot(box: np.ndarray, keypoint: np.ndarray, score: np.ndarray) -> np.ndarra
 def _distance(
     keypoint: np.ndarray, score: np.ndarray, box: np.ndarray, window: tuple[int, ...], size: tuple[int, int]
 ) -> np.ndarray:
-    """Distance of a window's pixels to a person's drawn body, in torso lengths; without a pose to the box's upright axis."""
+    """Distance of a window's pixels to a person's drawn body, in torso lengths; without a pose to the box's
+    upright axis."""
     y0, x0, y1, x1 = window
     scale = body_scale(keypoint, score, box, _SEEN)
     body = draw_body(keypoint, score, scale, size, girth=0.8, min_score=_SEEN)
@@ -79,8 +81,8 @@ def visible_shares(
 ) -> np.ndarray:
     """(N,) the share of each body that is seen: its mask over its mask and what of it others hide.
 
-    masks (N, h, w) exclusive; claimed (N, h, w) before they were: what a person lost to another is hidden, and so is what
-    of the drawn body lies in another's mask.
+    masks (N, h, w) exclusive; claimed (N, h, w) before they were: what a person lost to another is hidden, and so
+    is what of the drawn body lies in another's mask.
     """
     shares = np.zeros(len(masks))
     taken = masks.any(0)
@@ -95,16 +97,28 @@ def visible_shares(
     return shares
 
 
-def flags(masks: np.ndarray, keypoint: np.ndarray, score: np.ndarray, slack: int) -> np.ndarray:
-    """COCO's flags, (N, J) uint8: 2 in the own mask (within `slack` pixels) and scored, 1 behind another's mask, 0 unknown."""
-    size = 2 * slack + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    wide = np.stack([cv2.dilate(mask.view(np.uint8), kernel).astype(bool) for mask in masks])
-    inside, near = at_keypoints(masks, keypoint), at_keypoints(wide, keypoint)
+def flags(masks: np.ndarray, who: np.ndarray, keypoint: np.ndarray, score: np.ndarray, slack: int) -> np.ndarray:
+    """COCO's flags, (P, J) uint8: 2 in the own mask and scored, 1 behind another's mask, 0 unknown.
+
+    masks (N, h, w) bool of the people `who` (N,); keypoint (P, J, 2), score (P, J) of everyone. A joint counts as
+    in the own mask when a pixel of it lies within `slack` on either axis, and nobody else's mask holds the joint.
+    """
+    inside = at_keypoints(masks, keypoint)
     out = np.full(score.shape, UNKNOWN, np.uint8)
-    for n in range(len(masks)):
-        others = inside[n, np.arange(len(masks)) != n].any(0)
-        out[n, others] = HIDDEN
-        own = inside[n, n] | (near[n, n] & ~others)
-        out[n, own & (score[n] >= _SEEN)] = VISIBLE
+    for p in range(len(keypoint)):
+        out[p, inside[p, who != p].any(0)] = HIDDEN
+    for mask, p in zip(masks, who, strict=True):
+        near = _near(mask, keypoint[p], slack)
+        own = inside[p, who == p].any(0) | (near & (out[p] != HIDDEN))
+        out[p, own & (score[p] >= _SEEN)] = VISIBLE
     return out
+
+
+def _near(mask: np.ndarray, keypoint: np.ndarray, slack: int) -> np.ndarray:
+    """(J,) bool: whether a mask has a pixel within `slack` of a joint that lies in the frame, on either axis."""
+    h, w = mask.shape
+    x, y = np.floor(keypoint[:, 0]).astype(int), np.floor(keypoint[:, 1]).astype(int)
+    within = (x >= 0) & (y >= 0) & (x < w) & (y < h)
+    step = np.arange(-slack, slack + 1)
+    rows, columns = np.clip(y[:, None] + step, 0, h - 1), np.clip(x[:, None] + step, 0, w - 1)
+    return mask[rows[:, :, None], columns[:, None, :]].any((1, 2)) & within

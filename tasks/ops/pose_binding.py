@@ -12,7 +12,8 @@ _HOME = 0.25  # how much better another's mask must hold a pose than the own one
 
 
 def held(keypoint: np.ndarray, score: np.ndarray, masks: np.ndarray, *, slack: int = 0) -> np.ndarray:
-    """(N, M) share of each pose's seen joints that each mask holds; keypoint (N, J, 2), score (N, J), masks (M, h, w)."""
+    """(N, M) share of each pose's seen joints that each mask holds; keypoint (N, J, 2), score (N, J), masks (M, h,
+    w)."""
     inside = at_keypoints(masks, keypoint)
     seen = score >= _SEEN
     return (inside & seen[:, None]).sum(-1) / np.maximum(seen.sum(-1), 1)[:, None]
@@ -30,8 +31,9 @@ def at_keypoints(masks: np.ndarray, keypoint: np.ndarray) -> np.ndarray:
 def bind_poses(box: np.ndarray, keypoint: np.ndarray, score: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """(N,) for each of N people the index of the pose that is theirs, -1 where none is.
 
-    box (N, 4), keypoint (N, J, 2), score (N, J), masks (N, h, w) bool of one frame. A pose that is another's seen twice goes;
-    the rest is an exact assignment of poses to masks, in which a pose stays with its box unless both gain by a change.
+    box (N, 4), keypoint (N, J, 2), score (N, J), masks (N, h, w) bool of one frame. A pose that is another's seen
+    twice goes; the rest is an exact assignment of poses to masks, in which a pose stays with its box unless both
+    gain by a change.
     """
     n = len(box)
     usable = (score >= _SEEN).any(1)

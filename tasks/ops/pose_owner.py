@@ -8,8 +8,9 @@ import numpy as np
 def borrowed_poses(box: np.ndarray, keypoint: np.ndarray, score: np.ndarray, *, min_score: float = 0.2) -> np.ndarray:
     """(N,) bool: rows whose pose is that of another row, seen through an overlapping box.
 
-    box (N, 4), keypoint (N, J, 2), score (N, J) of one frame. A top-down pose network finds the most striking person of its
-    crop; where two boxes overlap that can be the same one twice. The row whose box the pose fills better keeps it.
+    box (N, 4), keypoint (N, J, 2), score (N, J) of one frame. A top-down pose network finds the most striking
+    person of its crop; where two boxes overlap that can be the same one twice. The row whose box the pose fills
+    better keeps it.
     """
     borrowed = np.zeros(len(box), bool)
     fit = [_fit(box[i], keypoint[i], score[i] >= min_score) for i in range(len(box))]

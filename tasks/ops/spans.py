@@ -37,8 +37,8 @@ class Spans:
 def spans_of(people: list[Person], shot: Shot, *, fill_s: float, doubt_s: float) -> Spans:
     """Lay each person's tracks on the clip's frames.
 
-    Gaps up to `fill_s` count as filled. A step from track to track that is unsure makes the frames `doubt_s` before and after
-    it unsure, and all frames between.
+    Gaps up to `fill_s` count as filled. A step from track to track that is unsure makes the frames `doubt_s` before
+    and after it unsure, and all frames between.
     """
     num, frames = len(people), shot.frames
     row, segment = np.full((num, frames), -1, np.int64), np.full((num, frames), -1, np.int64)
@@ -65,7 +65,8 @@ def spans_of(people: list[Person], shot: Shot, *, fill_s: float, doubt_s: float)
 
 
 def _gaps_of(p: int, found: np.ndarray, person: Person, shot: Shot, fill_s: float) -> list[Gap]:
-    """Gaps between and within a person's tracks. Who goes and comes at the edge was away; else they are still in the shot."""
+    """Gaps between and within a person's tracks. Who goes and comes at the edge was away; else they are still in
+    the shot."""
     certain = {track.stop: sure for track, sure in zip(person.tracks[:-1], person.sure, strict=True)}
     box = {int(t): b for track in person.tracks for t, b in zip(track.frame, track.box, strict=True)}
     gaps = []

@@ -43,8 +43,8 @@ class Track:
 def tracks_of(tracklets: Tracklets, segments: Segments, *, clinch: float) -> list[Track]:
     """All tracks of a clip, by first frame, then tracklet.
 
-    A tracklet that goes on through a close contact (intersection over union above `clinch`) is cut at its closest frame:
-    whether the same person comes out of it is for the binding to say, and to doubt.
+    A tracklet that goes on through a close contact (intersection over union above `clinch`) is cut at its closest
+    frame: whether the same person comes out of it is for the binding to say, and to doubt.
     """
     cuts = _contact_cuts(tracklets, clinch)
     apart = _apart(tracklets)

@@ -77,8 +77,8 @@ class Regions:
 def regions(person: Person, others: list[Person], crop: Crop, prior: np.ndarray | None) -> Regions:
     """What is surely, what is probably, and what can be one person in a crop.
 
-    `person` and `others` in pixels of the frame; `prior` is where the person was a frame ago, moved to the box, (h, w) bool.
-    Without enough of a pose the prior is the body; without both, the box's middle.
+    `person` and `others` in pixels of the frame; `prior` is where the person was a frame ago, moved to the box, (h,
+    w) bool. Without enough of a pose the prior is the body; without both, the box's middle.
     """
     box, keypoint, score = person[0], crop.to_crop(person[1]), person[2]
     inner = crop.box_to_crop(box)
