@@ -55,10 +55,10 @@ def judge(looks):
             id="in white, turning away",
         ),
         pytest.param(
-            [look(BLACK, WHITE, (np.array([[0.0, 40, 12, 56]]), np.array([0.9])))] * 8,
+            [look(BLACK, WHITE, (np.array([[4.0, 50, 14, 66]]), np.array([0.9])))] * 8,
             "robot",
             0.9,
-            "a face in 0%",
+            "a face in 0% of 8 looks, skin on 0%",
             id="another's face in the crop",
         ),
     ],
