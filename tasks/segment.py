@@ -33,7 +33,7 @@ class Config:
     """How people are cut out of their frames."""
 
     backend: Literal["grabcut", "sam2"] = "grabcut"
-    side: int = 160  # grabcut: the crop's longer side, pixels
+    side: int = 192  # grabcut: the crop's longer side, pixels
     refresh: int = 5  # grabcut: frames for which colours are kept before they are learned again
     sam2: Sam2Name = "sam2.1-hiera-large"
     image_size: int = 1024  # sam2: the square that frames are brought to, a multiple of 32

@@ -105,10 +105,10 @@ def test_colours_tell_front_from_back() -> None:
 def test_bones_of_another_are_not_this_person() -> None:
     people = [(figure.box(0), figure.keypoint(0), np.full(17, 0.9)) for figure in TOUCHING]
     crop = crop_around(people[0][0], SIZE, margin=0.4, side=96)
-    region = regions(people[0], [people[1]], crop, None)
+    region = regions(people[0], [people[1]], crop, lambda: None)
     assert region.other.any()
     assert not (region.other & region.sure).any()
-    twice = regions(people[0], [people[0]], crop, None)
+    twice = regions(people[0], [people[0]], crop, lambda: None)
     assert not twice.other.any(), "the same pose seen twice is nobody else's"
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from datasets.masks import encode_rle
 from datasets.records import Poses, Tracklets
-from tasks.ops.body import body_scale, draw_body
 from tasks.ops.colour import COMPONENTS, fit_colours, log_ratio, thin
 from tasks.ops.mask_ops import keep_body
 from tasks.ops.pose_owner import borrowed_poses
@@ -19,7 +18,6 @@ from tasks.ops.trimap import (
     FRONT,
     MAYBE_BACK,
     MAYBE_FRONT,
-    MAYBE_SCORE,
     Crop,
     Person,
     Regions,
@@ -50,7 +48,7 @@ class _Carried:
 class GrabCut:
     """How to cut one clip's tracklets out of its frames."""
 
-    side: int = 160  # the crop's longer side, pixels
+    side: int = 192  # the crop's longer side, pixels
     margin: float = 0.15  # around the box, a share of its longer side
     refresh: int = 5  # frames for which colours are kept before they are learned again
 
@@ -82,26 +80,21 @@ class GrabCut:
         self, frame: np.ndarray, t: int, person: Person, others: list[Person], carried: _Carried | None
     ) -> tuple[np.ndarray, float, _Carried]:
         """One person's mask of the whole frame, its score, and what to carry on."""
-        box, keypoint, score = person
+        box = person[0]
         crop = crop_around(box, frame.shape[:2], margin=self.margin, side=self.side)
-        prior = None if carried is None else move_prior(carried.mask, carried.crop, carried.box, crop, box)
-        region = regions(person, others, crop, prior)
+        region = regions(person, others, crop, lambda: _prior(carried, crop, box))
         piece = crop.cut(frame)
         alone = all(_overlap(box, other[0]) < 0.1 for other in others)
-        inner = crop.box_to_crop(box)
-        scale = body_scale(crop.to_crop(keypoint), score, inner, MAYBE_SCORE)
-        bones = draw_body(crop.to_crop(keypoint), score, scale, crop.size, girth=0.2, min_score=MAYBE_SCORE)
-
         pixels = piece[region.sure if region.sure.sum() >= _FEW else region.body] if carried is None else carried.pixels
         models = (
             _learn(piece, region, pixels, alone) if carried is None or carried.age >= self.refresh else carried.models
         )
-        mask = keep_body(grab(piece, region, models), bones)
+        mask = keep_body(grab(piece, region, models), region.body)
         if carried is None:
             # The bones alone miss clothes and hair: cut once more with the colours of what they led to.
             pixels = _remember(pixels, piece, mask & region.body)
             models = _learn(piece, region, pixels, alone)
-            mask = keep_body(grab(piece, region, models), bones)
+            mask = keep_body(grab(piece, region, models), region.body)
         learned = carried is None or carried.age >= self.refresh
         if learned and alone:
             pixels = _remember(pixels, piece, mask & region.body)
@@ -114,7 +107,11 @@ class GrabCut:
             pixels=pixels,
             models=models,
         )
-        return crop.paste(mask.view(np.uint8) * 255, frame.shape[:2]), _plausible(mask, bones, inner), kept
+        return (
+            crop.paste(mask.view(np.uint8) * 255, frame.shape[:2]),
+            _plausible(mask, region.body, crop.box_to_crop(box)),
+            kept,
+        )
 
 
 _FEW = 40  # pixels below which a region teaches no colours
@@ -181,9 +178,15 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.prod(shared) / max(np.prod(a[2:] - a[:2]), 1.0))
 
 
-def _plausible(mask: np.ndarray, bones: np.ndarray, box: np.ndarray) -> float:
-    """0..1: how well a mask holds the bones and fills its box as bodies do (a fifth to nine tenths)."""
-    held = float((bones & mask).sum() / bones.sum()) if bones.any() else 0.5
+def _prior(carried: _Carried | None, crop: Crop, box: np.ndarray) -> np.ndarray | None:
+    if carried is None:
+        return None
+    return move_prior(carried.mask, carried.crop, carried.box, crop, box)
+
+
+def _plausible(mask: np.ndarray, body: np.ndarray, box: np.ndarray) -> float:
+    """0..1: how well a mask holds the drawn body and fills its box as bodies do (a fifth to nine tenths)."""
+    held = float((body & mask).sum() / body.sum()) if body.any() else 0.5
     fill = float(mask.sum() / max(np.prod(box[2:] - box[:2]), 1.0))
     return held * float(np.clip(fill / 0.2, 0, 1) * np.clip((1.15 - fill) / 0.25, 0, 1))
 

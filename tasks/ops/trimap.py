@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -74,11 +75,11 @@ class Regions:
         return label
 
 
-def regions(person: Person, others: list[Person], crop: Crop, prior: np.ndarray | None) -> Regions:
+def regions(person: Person, others: list[Person], crop: Crop, prior: Callable[[], np.ndarray | None]) -> Regions:
     """What is surely, what is probably, and what can be one person in a crop.
 
-    `person` and `others` in pixels of the frame; `prior` is where the person was a frame ago, moved to the box, (h,
-    w) bool. Without enough of a pose the prior is the body; without both, the box's middle.
+    `person` and `others` in pixels of the frame; `prior` gives where the person was a frame ago, moved to the box,
+    (h, w) bool, if that is known. Without enough of a pose the prior is the body; without both, the box's middle.
     """
     box, keypoint, score = person[0], crop.to_crop(person[1]), person[2]
     inner = crop.box_to_crop(box)
@@ -88,7 +89,8 @@ def regions(person: Person, others: list[Person], crop: Crop, prior: np.ndarray 
     sure = draw_body(keypoint, score, scale, crop.size, girth=0.3, min_score=SURE_SCORE)
     reach = grow(wide, 0.25 * scale)
     if wide.sum() < 0.1 * np.prod(inner[2:] - inner[:2]):
-        body |= _ellipse(inner, crop.size, 0.8) if prior is None else prior
+        before = prior()
+        body |= _ellipse(inner, crop.size, 0.8) if before is None else before
         reach |= _box_area(inner, crop.size)
     other = np.zeros(crop.size, bool)
     for near in others:
