@@ -6,8 +6,9 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from datasets import tar
 from datasets.index import ShardInfo, about_row, sha256
@@ -70,7 +71,7 @@ def _sidecar(path: Path, shard: str, info: ShardInfo | None, note: Note) -> Side
     return sidecar
 
 
-def _bytes(file: BinaryIO, shard: str, info: ShardInfo | None, sidecar: Sidecar | None, note: Note) -> None:
+def _bytes(file: BufferedReader, shard: str, info: ShardInfo | None, sidecar: Sidecar | None, note: Note) -> None:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = file.tell()
     told = info or sidecar
@@ -80,7 +81,7 @@ def _bytes(file: BinaryIO, shard: str, info: ShardInfo | None, sidecar: Sidecar 
         note(shard, "", f"want sha256 {told.sha256}, got {digest}")
 
 
-def _places(file: BinaryIO, shard: str, sidecar: Sidecar | None, note: Note) -> list[Placed]:
+def _places(file: BufferedReader, shard: str, sidecar: Sidecar | None, note: Note) -> list[Placed]:
     """Where samples lie: as the tar itself has it when it is whole, else as the sidecar has it."""
     places, key = [], ""
     try:
@@ -98,7 +99,7 @@ def _places(file: BinaryIO, shard: str, sidecar: Sidecar | None, note: Note) -> 
     return list(sidecar.samples)
 
 
-def _members(file: BinaryIO, shard: str, placed: Placed, note: Note) -> dict[str, bytes] | None:
+def _members(file: BufferedReader, shard: str, placed: Placed, note: Note) -> dict[str, bytes] | None:
     """The members of a sample; None when one of them is damaged, which has then been noted."""
     members: dict[str, bytes] = {}
     expected = [name for name in MEMBERS if name in placed.crc32]

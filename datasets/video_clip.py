@@ -52,7 +52,7 @@ def clip_facts(file: str | Path | bytes) -> ClipFacts:
         stream = video_stream(container, name)
         index = _index_of(stream, name)
         size = stream.codec_context.height, stream.codec_context.width
-        fps = 1 / (index.step * Fraction(stream.time_base))
+        fps = 1 / (index.step * Fraction(stream.time_base or 1))
         keys = tuple(int(k) for k in index.keyframes)
         return ClipFacts(
             frames=index.frames, fps=fps, size=size, keyframes=keys, audio=len(container.streams.audio) > 0

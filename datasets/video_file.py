@@ -185,7 +185,7 @@ def geometry_of(frame: VideoFrame, stream: VideoStream, name: str) -> Geometry:
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:
     """Clockwise quarter turns and mirroring that the display matrix asks for; it maps picture to screen, y down."""
     try:
-        data = bytes(frame.side_data["DISPLAYMATRIX"])
+        data = bytes(cast("Any", frame.side_data)["DISPLAYMATRIX"])
     except KeyError:
         return 0, False
     a, b, _, c, d = (int(v) for v in np.frombuffer(data, np.int32)[:5])

@@ -109,7 +109,7 @@ def _frames(path: str | Path, seek_s: float | None) -> Iterator[tuple[float, Any
     with open_video(path) as container:
         stream = container.streams.audio[0]
         if seek_s is not None:
-            container.seek(int(seek_s / stream.time_base), stream=stream)
+            container.seek(int(seek_s / (stream.time_base or 1)), stream=stream)
         at_s: float | None = None
         for frame in decode(container, [stream], Damage()):
             if frame.pts is not None:

@@ -37,7 +37,7 @@ class View:
 
     def inside(self, xy: np.ndarray) -> np.ndarray:
         """Whether points of this view (..., 2) lie in it."""
-        return ((xy >= 0) & (xy < self.size[::-1])).all(axis=-1)
+        return np.asarray(((xy >= 0) & (xy < self.size[::-1])).all(axis=-1))
 
     def boxes(self, xyxy: np.ndarray) -> np.ndarray:
         """Boxes (..., 4) of the clip, in pixels of this view and clipped to it."""

@@ -105,7 +105,7 @@ class ShardLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch with the next iteration."""
-        self._state = {"epoch": epoch, "turn": 0, "visited": [0] * self._parts}
+        self._state: dict[str, Any] = {"epoch": epoch, "turn": 0, "visited": [0] * self._parts}
         self._fresh = True
 
     def __iter__(self) -> Iterator[Any]:

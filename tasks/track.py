@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -58,8 +58,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         if t in looked and frame is not None:
             look(frame, found.box[rows], network, config, embedding[rows_of[t] : rows_of[t + 1]])
         track[rows] = tracker.update(found.box[rows], found.score[rows], embedding[rows], frame)
-    rows = Rows(frame=found.frame, box=found.box, track=track, embedding=embedding, fps=float(clip.fps))
-    rows = Rows(frame=found.frame, box=found.box, track=adopt(rows), embedding=embedding, fps=float(clip.fps))
+    followed = Rows(frame=found.frame, box=found.box, track=track, embedding=embedding, fps=float(clip.fps))
+    adopted = replace(followed, track=adopt(followed))
     limits = Limits(
         contact_iou=config.cut_iou,
         gap_s=config.cut_gap_s,
@@ -68,7 +68,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         alike=config.cut_look,
     )
     tracklets = Tracklets(
-        frame=found.frame, box=found.box, score=found.score, tracklet=cut(rows, limits), embedding=embedding
+        frame=found.frame, box=found.box, score=found.score, tracklet=cut(adopted, limits), embedding=embedding
     )
     save_record(tracklets, out / "tracklets.npz")
 

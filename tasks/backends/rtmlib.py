@@ -67,13 +67,13 @@ class RTMLibDetector:
 
     def _decode(self, output: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
         """Raw YOLOX cells (M, 5 + classes) -> boxes in frame pixels and the score of a person (Ge et al., 2021)."""
-        grid, stride = [], []
+        grids, strides = [], []
         for step in (8, 16, 32):
             rows, columns = self.size[0] // step, self.size[1] // step
             x, y = np.meshgrid(np.arange(columns), np.arange(rows))
-            grid.append(np.stack((x, y), 2).reshape(-1, 2))
-            stride.append(np.full((rows * columns, 1), step))
-        grid, stride = np.concatenate(grid), np.concatenate(stride)
+            grids.append(np.stack((x, y), 2).reshape(-1, 2))
+            strides.append(np.full((rows * columns, 1), step))
+        grid, stride = np.concatenate(grids), np.concatenate(strides)
         centre = ((output[:, :2] + grid) * stride).astype(np.float32)
         extent = (np.exp(output[:, 2:4]) * stride).astype(np.float32)
         box = np.concatenate([centre - extent / 2.0, centre + extent / 2.0], 1) / ratio

@@ -22,7 +22,7 @@ from tasks.ops.performance import PARENTS
 Kind = Literal["smpl", "smplh", "smplx"]
 CHUNK = 32  # frames a forward pass
 NUM_BETAS = 10  # smplx reads no more of the small models
-_JOINTS = {"smpl": 24, "smplh": 52, "smplx": 55}
+_JOINTS: dict[Kind, int] = {"smpl": 24, "smplh": 52, "smplx": 55}
 # Where each of the 24 joints is in the model's own list; hands are at the middle finger's knuckle.
 _PICK = {
     "smpl": (*range(24),),
@@ -126,7 +126,7 @@ def _load_default(cache: str) -> Body:
 def _load_official(path: str, size: int, mtime_ns: int) -> Body:
     data = _read_official(Path(path))
     joints = len(data["weights"][0])
-    kind = next((k for k, n in _JOINTS.items() if n == joints), None)
+    kind: Kind | None = next((k for k, n in _JOINTS.items() if n == joints), None)
     if kind is None:
         raise ValueError(f"{path}: weights: want 24, 52 or 55 joints (SMPL, SMPL-H, SMPL-X), got {joints}")
     parents = tuple(int(p) if i else -1 for i, p in enumerate(np.asarray(data["kintree_table"], np.int64)[0]))
@@ -265,9 +265,10 @@ def body_digest(directory: str | Path | None, motions: list[tuple[Kind, str]]) -
     """What the bodies of some motions (model, gender) are made from, for content keys."""
     if directory is None:
         return anny.body_name()
-    paths = sorted({find_body(directory, kind, gender) for kind, gender in motions} - {None})
+    found = {find_body(directory, kind, gender) for kind, gender in motions}
+    paths = sorted(path for path in found if path is not None)
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:
-            digest.update(f"{Path(path).name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()[:32]

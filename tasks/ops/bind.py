@@ -197,7 +197,7 @@ def _part(
 
     Only the window that holds all claims is worked on.
     """
-    x0, y0, x1, y1 = box_of(claimed.any(0)).astype(int)
+    x0, y0, x1, y1 = box_of(np.asarray(claimed.any(0))).astype(int)
     window = claimed[:, y0:y1, x0:x1]
     if not window.size:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def _gaps(spans: Spans) -> list[Event]:
     events = []
     for gap in spans.gaps:
         long = gap.stop - gap.start
-        where = {"start": gap.start, "stop": gap.stop, "people": (gap.person,)}
+        where: dict[str, Any] = {"start": gap.start, "stop": gap.stop, "people": (gap.person,)}
         if gap.filled:
             events.append(Event(kind="repair", note=f"filled {long} frames in which nobody was found", **where))
         elif gap.away:
@@ -141,7 +142,8 @@ def _pose_repairs(changed: np.ndarray, shot: Shot) -> list[Event]:
 
 def _left_out(left_out: list[LeftOut]) -> list[Event]:
     """One event a reason, with how many tracks and frames it took away."""
-    count, boxes = Counter(), Counter()
+    count: Counter[str] = Counter()
+    boxes: Counter[str] = Counter()
     span: dict[str, tuple[int, int]] = {}
     for left in left_out:
         count[left.why] += 1

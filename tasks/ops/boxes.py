@@ -52,4 +52,4 @@ def parts_of_others(box: np.ndarray, score: np.ndarray, *, inside: float = 0.9, 
         return np.zeros(len(box), bool)
     size = area(box)
     part = (covered(box, box) >= inside) & (size[:, None] <= smaller * size[None]) & (score[:, None] < score[None])
-    return part.any(1)
+    return np.asarray(part.any(1))

@@ -11,7 +11,7 @@ from scipy.interpolate import PchipInterpolator
 
 from tasks.ops.gait import Walk, walk
 from tasks.ops.rotation import rotate_root
-from tasks.ops.scene import CameraSpec, PerformerSpec, Scene
+from tasks.ops.scene import CameraKind, CameraSpec, Look, PerformerSpec, Scene
 
 FPS = 60.0
 _PELVIS = np.array([-0.0018, -0.2233, 0.0282])  # of SMPL-H at rest, which AMASS's trans is counted from
@@ -78,13 +78,13 @@ def duet(
 def demo(seed: int) -> list[tuple[str, Mapping[str, Mapping[str, np.ndarray]], Scene]]:
     """The demo: three duets, each (name, AMASS files by name, scene). Strangers, look-alikes, a human and a robot."""
     rng = np.random.default_rng((seed, 0xDE))
-    out = []
-    casts = (
+    out: list[tuple[str, Mapping[str, Mapping[str, np.ndarray]], Scene]] = []
+    casts: tuple[tuple[str, str, tuple[Look, Look], tuple[str, str]], ...] = (
         ("strangers", "allemande", ("dressed", "dressed"), ("female", "male")),
         ("twins", "pass", ("dressed", "dressed"), ("female", "female")),
         ("robot", "mirror", ("dressed", "robot"), ("male", "neutral")),
     )
-    cameras = (("static", "orbit"), ("static",), ("pan",))
+    cameras: tuple[tuple[CameraKind, ...], ...] = (("static", "orbit"), ("static",), ("pan",))
     for (name, figure, looks, genders), kinds in zip(casts, cameras, strict=True):
         dancers = duet(FIGURES[figure], int(rng.integers(2**31)), genders)
         files = {f"{name}_a.npz": dancers[0], f"{name}_b.npz": dancers[1]}

@@ -7,13 +7,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from datasets.records import Motion
 from tasks.ops import retime
-from tasks.ops.scene import CameraSpec, Look, PerformerSpec, Scene, scene_to_json
+from tasks.ops.scene import CameraSpec, Gender, Look, PerformerSpec, Scene, scene_to_json
 
 Looks = Literal["dressed", "plain", "robot", "human_robot"]
 _PATH_FPS = 10.0  # of the paths on the floor that placing looks at
@@ -47,12 +47,12 @@ def partners(digests: Sequence[str], seed: int, count: int) -> list[tuple[int, i
     """
     if len(digests) == 1:
         return [(0, 0)]
-    pairs = set()
+    pairs: set[tuple[int, int]] = set()
     for i, one in enumerate(digests):
         others = [j for j in range(len(digests)) if j != i]
         others.sort(key=lambda j: (_hash(seed, *sorted((one, digests[j]))), digests[j]), reverse=True)
         # The order within a pair follows the files' contents, not where they stand in the run.
-        pairs |= {tuple(sorted((i, j), key=lambda k: (digests[k], k))) for j in others[:count]}
+        pairs |= {(i, j) if (digests[i], i) < (digests[j], j) else (j, i) for j in others[:count]}
     return sorted(pairs, key=lambda pair: (min(pair), max(pair)))
 
 
@@ -78,13 +78,13 @@ def compose_pair(first: Motion, second: Motion, plan: Plan, *, name: str) -> lis
         rng = np.random.default_rng((seed, index))
         # A motion danced with itself begins a third later for the partner: a canon.
         later = length_s(second) / 3 if first.sha256 == second.sha256 else 0.0
-        cast = [
+        pair = [
             PerformerSpec(motion=first.source, start_s=_within(start, first)),
             PerformerSpec(motion=second.source, start_s=_within(start + later, second)),
         ]
-        places = _places(rng, [first, second], [spec.start_s for spec in cast], duration)
-        cast = [replace(spec, position=at, heading_deg=turn) for spec, (at, turn) in zip(cast, places, strict=True)]
-        out.append(_scene(name, index, _dressed(cast, first.gender[0], rng, plan), duration, seed, plan, rng))
+        places = _places(rng, [first, second], [spec.start_s for spec in pair], duration)
+        pair = [replace(spec, position=at, heading_deg=turn) for spec, (at, turn) in zip(pair, places, strict=True)]
+        out.append(_scene(name, index, _dressed(pair, first.gender[0], rng, plan), duration, seed, plan, rng))
     return out
 
 
@@ -100,10 +100,10 @@ def compose_alone(motion: Motion, plan: Plan, *, name: str) -> list[Scene]:
     out = []
     for index, (start, duration) in enumerate(pieces(max(total, plan.min_s), plan.min_s, plan.max_s)):
         rng = np.random.default_rng((seed, index))
-        cast = [PerformerSpec(motion=motion.source, person=i, start_s=start) for i in range(people)]
+        group = [PerformerSpec(motion=motion.source, person=i, start_s=start) for i in range(people)]
         if people == 1:
-            cast = [replace(cast[0], position=(0.0, 0.0), heading_deg=0.0)]
-        out.append(_scene(name, index, _dressed(cast, motion.gender[0], rng, plan), duration, seed, plan, rng))
+            group = [replace(group[0], position=(0.0, 0.0), heading_deg=0.0)]
+        out.append(_scene(name, index, _dressed(group, motion.gender[0], rng, plan), duration, seed, plan, rng))
     return out
 
 
@@ -159,25 +159,25 @@ def _within(start: float, motion: Motion) -> float:
 
 
 def _dressed(
-    cast: Sequence[PerformerSpec], gender: str, rng: np.random.Generator, plan: Plan
+    performers: Sequence[PerformerSpec], gender: str, rng: np.random.Generator, plan: Plan
 ) -> tuple[PerformerSpec, ...]:
     """Looks, bodies and clothes from the seed; look-alikes share all, the first one's gender too."""
-    shapes, clothes = rng.integers(2**31, size=len(cast)), rng.integers(2**31, size=len(cast))
+    shapes, clothes = rng.integers(2**31, size=len(performers)), rng.integers(2**31, size=len(performers))
     out = []
-    for i, spec in enumerate(cast):
+    for i, spec in enumerate(performers):
         look: Look = "dressed" if plan.looks == "human_robot" else plan.looks
         if plan.looks == "human_robot" and i % 2:
             look = "robot"
         which = 0 if plan.match else i
         spec = replace(spec, look=look, shape_seed=int(shapes[which]), clothes_seed=int(clothes[which]))
-        out.append(replace(spec, gender=gender) if plan.match else spec)
+        out.append(replace(spec, gender=cast("Gender", gender)) if plan.match else spec)
     return tuple(out)
 
 
 def _scene(
     name: str,
     index: int,
-    cast: tuple[PerformerSpec, ...],
+    performers: tuple[PerformerSpec, ...],
     duration: float,
     seed: int,
     plan: Plan,
@@ -191,7 +191,7 @@ def _scene(
         )
         for _ in range(plan.cameras)
     )  # fmt: skip
-    return Scene(name=name, performers=cast, cameras=cameras, seed=(seed + index) % 2**31, duration_s=duration)
+    return Scene(name=name, performers=performers, cameras=cameras, seed=(seed + index) % 2**31, duration_s=duration)
 
 
 def _hash(seed: int, *texts: str) -> int:

@@ -19,6 +19,8 @@ import yaml
 from datasets.records import to_plain
 
 Look = Literal["dressed", "plain", "robot"]
+CameraKind = Literal["static", "pan", "orbit"]
+Gender = Literal["neutral", "female", "male"]
 MAX_TEXT = 1 << 20  # bytes of a scene file
 MAX_PERFORMERS = 32
 
@@ -32,7 +34,7 @@ class PerformerSpec:
     position: tuple[float, float] | None = None  # x, z of the pelvis at the start, metres; None: where the file has it
     heading_deg: float | None = None  # facing at the start; None: as the file has it
     shape_seed: int | None = None  # body shape; None: the motion's own betas, a mean body without SMPL's files
-    gender: Literal["neutral", "female", "male"] | None = None  # of the body; None: the motion's
+    gender: Gender | None = None  # of the body; None: the motion's
     look: Look = "dressed"
     clothes_seed: int = 0  # colours and cut of the clothes; equal seeds give look-alikes
     start_s: float = 0.0  # time in the motion that the scene begins at
@@ -42,7 +44,7 @@ class PerformerSpec:
 class CameraSpec:
     """One camera. What is None is chosen so that everyone stays in the picture."""
 
-    kind: Literal["static", "pan", "orbit"] = "static"
+    kind: CameraKind = "static"
     seed: int = 0  # light, background, and whatever of the camera is not given
     fov_deg: float = 40.0  # vertical field of view
     azimuth_deg: float | None = None  # where it stands, seen from the performers: 0 on the +Z side, 90 on the +X side

@@ -148,7 +148,7 @@ def unsure_spans(people: People) -> list[tuple[int, int]]:
 
 
 def _unsure(people: People) -> np.ndarray:
-    unsure = (people.present & (people.confidence < UNSURE)).any(axis=0)
+    unsure = np.asarray((people.present & (people.confidence < UNSURE)).any(axis=0))
     for event in people.events:
         if event.kind == "doubt":
             unsure[event.start : event.stop] = True
@@ -191,7 +191,7 @@ def _agreement(people: People, seen: np.ndarray, step: int) -> dict[str, np.ndar
     return {
         "inside": inside / np.maximum(total, 1),
         "foreign": foreign / np.maximum(whole, 1),
-        "contact": np.float64(touching / max(1, looked)),
+        "contact": np.asarray(touching / max(1, looked)),
     }
 
 

@@ -173,8 +173,8 @@ def _name(
     planned = {path: _planned(path, entries) for path, entries in kept.items()}
     for place, entries in touched:
         made_from = shard_digest((entry.key, entry.digest) for entry in entries)
-        path = same.get((place, made_from))
-        if path is None:
+        path = same.get((place, made_from), "")
+        if not path:
             path = f"{place[0]}/{place[1]}-{number.get(place, 0):06d}.tar"
             number[place] = number.get(place, 0) + 1
         planned[path] = _planned(path, entries)

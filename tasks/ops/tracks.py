@@ -117,8 +117,8 @@ def _contact_cuts(tracklets: Tracklets, touch: float) -> dict[int, set[int]]:
     for pair_names, seen in frames.items():
         for run in _runs(seen):
             closest = max(run, key=lambda item: item[1])[0]
-            for name in pair_names:
-                cuts.setdefault(name, set()).add(closest)
+            for one in pair_names:
+                cuts.setdefault(one, set()).add(closest)
     return cuts
 
 
