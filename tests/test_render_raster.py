@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -162,3 +163,15 @@ def test_a_machine_without_egl_is_told_what_to_install(setting, words):
     assert run.returncode == 1
     assert "RuntimeError: OpenGL: want an EGL context" in run.stderr
     assert words in run.stderr
+
+
+def _area() -> int:
+    return int((draw([quad(*NEAR)], front()).person > 0).sum())
+
+
+def test_a_spawned_process_draws_and_a_forked_one_says_why_not():
+    here = _area()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply_async(_area).get(120) == here
+    with multiprocessing.get_context("fork").Pool(1) as pool, pytest.raises(RuntimeError, match="start it by spawn"):
+        pool.apply_async(_area).get(60)

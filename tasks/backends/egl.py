@@ -18,6 +18,7 @@ _HINT = (
 )
 _lock = threading.Lock()
 _idle: list[Context] = []
+_owner: list[int] = []  # the process that made contexts, once one has
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +37,9 @@ def context() -> Iterator[Context]:
     for the next borrower, so a process has as many as ever drew at once. Raises RuntimeError that names the packages
     to install.
     """
+    if _owner and _owner[0] != os.getpid():
+        # The driver's threads stayed behind in the parent: anything drawn here would wait for them for ever.
+        raise RuntimeError("OpenGL: want a process of its own, got one forked after its parent drew; start it by spawn")
     with _lock:
         lent = _idle.pop() if _idle else None
     lent = lent or _make()
@@ -57,6 +61,7 @@ def _make() -> Context:
             platform.init_context()
         except Exception as error:
             raise RuntimeError(f"OpenGL: want an EGL context, got {type(error).__name__}: {error}; {_HINT}") from error
+        _owner[:] = [os.getpid()]
     return Context(platform=platform)
 
 
