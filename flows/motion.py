@@ -10,6 +10,7 @@ from flows.run import Run
 from flows.shelf import Shelf, shelve
 from flows.work import Work
 from tasks import motion as motions
+from tasks import shard
 from tasks.judge import judge
 from tasks.render import render
 from tasks.report import report
@@ -20,7 +21,9 @@ def motion(run: Run) -> Shelf:
     """Every motion and scene of the run to shards, tables and a page."""
     work = Work(run, stages=4)
     read = work.each(motions.motion, by_count(motion_items(run), run.runner.workers))
-    scenes = motions.compose(work.gather(read), work.settings(motions.motion))
+    scenes = motions.compose(
+        work.gather(read), work.settings(motions.motion), shard.splitter(work.settings(shard.shard))
+    )
     rendered = work.each(render, by_frames(scenes, run.runner.workers))
     judged = work.each(judge, rendered)
     shown = work.each(report, judged)

@@ -13,7 +13,7 @@ from flows.intake import footage_items, motion_items
 from flows.presets import FootageConfig, MotionConfig
 from flows.run import Run
 from flows.settings import stages
-from tasks import bind, detect, identify, judge, motion, pose, probe, render, report, segment, shots, track
+from tasks import bind, detect, identify, judge, motion, pose, probe, render, report, segment, shard, shots, track
 from tasks.backends.weights import WeightsError
 from tasks.batch import Batch, Env, Item, Stage
 
@@ -159,7 +159,7 @@ def _motion(taken: Batch, config: MotionConfig, look: _Look) -> tuple[int, int]:
     if len(read) < len(taken.items):
         # Who dances with whom follows from all that can be read; what is here is the plan so far.
         look.unknown(("render", "judge", "report", "shard"), "motion")
-    scenes = motion.compose(Batch(items=tuple(read)), config.motion).items
+    scenes = motion.compose(Batch(items=tuple(read)), config.motion, shard.splitter(config.shard)).items
     for scene in scenes:
         rendered, _ = look.at(render.STAGE, scene, config.render)
         _tail(look, rendered, config, judge.JUDGE_MOTION, report.STAGE_MOTION)

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -120,12 +120,14 @@ def read_scene(path: str | Path, where: str = "") -> Scene:
     return parse_scene(text, where or str(path), name=path.stem)
 
 
-def compose(batch: Batch, config: Config) -> Batch:
+def compose(batch: Batch, config: Config, split: Callable[[str], str] = lambda sha256: "") -> Batch:
     """Items of motions and scenes that were read -> items of scenes with one camera each, for `render`.
 
     A scene item: part = the scene's canonical JSON, artifacts motion.0, motion.1, ... for its performers in order, and
     `body`, whose key says what the bodies are made from (its path is the folder of official models; empty for the
-    default body). Raises ValueError when config.body_models has no body for a motion.
+    default body). `split` says for a motion's sha256 to which split it will go: partners come from the same one, for a
+    duet across two would tie both, and through chains of duets the whole dataset, to one split.
+    Raises ValueError when config.body_models has no body for a motion.
     """
     check(config)
     rejects, out, singles = list(batch.rejects), list[Item](), list[tuple[Item, Motion]]()
@@ -149,9 +151,10 @@ def compose(batch: Batch, config: Config) -> Batch:
             continue
         for scene in scenes:
             out += _items(scene, [item] * len(scene.performers), [read] * len(scene.performers), config)
-    if singles:
-        for i, j in partners([read.sha256 for _, read in singles], plan.seed, plan.partners):
-            (one, first), (other, second) = singles[i], singles[j]
+    for name_of_split in sorted({split(read.sha256) for _, read in singles}):
+        here = [(item, read) for item, read in singles if split(read.sha256) == name_of_split]
+        for i, j in partners([read.sha256 for _, read in here], plan.seed, plan.partners):
+            (one, first), (other, second) = here[i], here[j]
             name = f"{Path(one.source).stem}-{Path(other.source).stem}"
             for scene in compose_pair(first, second, plan, name=name):
                 out += _items(scene, [one, other], [first, second], config)

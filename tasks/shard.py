@@ -6,8 +6,9 @@ Hold `datasets.lock.building(out)` around the three steps: plan, one write a sha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ class Summary:
     removed: int  # shards of an older generation
     bytes: int
     generation: int
+
+
+def splitter(config: Config) -> Callable[[str], str]:
+    """A source's sha256 -> the split that it goes to, when nothing ties it to another source."""
+    return partial(
+        shard_plan.split_of,
+        seed=config.seed,
+        val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+    )
 
 
 def plan_shards(batches: Sequence[Batch], config: Config, out: str | Path, *, configuration: str = "") -> Plan:

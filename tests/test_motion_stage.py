@@ -23,11 +23,11 @@ def env(tmp_path) -> Env:
     return Env(store=Store(str(tmp_path / "store")))
 
 
-def run(paths: list[Path], root: Path, env: Env, **config) -> Batch:
+def run(paths: list[Path], root: Path, env: Env, split=lambda sha256: "", **config) -> Batch:
     """The stage and the composer over files of a root."""
     items = tuple(motion.source_item(path, path.relative_to(root).as_posix(), env.store) for path in paths)
     settings = motion.Config(**config)
-    return motion.compose(motion.STAGE.run(Batch(items=items), settings, env), settings)
+    return motion.compose(motion.STAGE.run(Batch(items=items), settings, env), settings, split)
 
 
 def dances(folder: Path, count: int, frames: int = 400) -> list[Path]:
@@ -40,6 +40,12 @@ def dances(folder: Path, count: int, frames: int = 400) -> list[Path]:
         out.append(folder / f"dance{i:02d}.npz")
         np.savez(out[-1], **data)
     return out
+
+
+def test_partners_come_from_the_same_split(tmp_path, env):
+    batch = run(dances(tmp_path / "in", 8), tmp_path / "in", env, split=lambda sha256: str(int(sha256, 16) % 2))
+    shas = [{int(read.sha256, 16) % 2 for read in motion.motions_of(item)} for item in batch.items]
+    assert {frozenset(both) for both in shas} == {frozenset({0}), frozenset({1})}
 
 
 def test_single_motions_become_duets_with_cameras(tmp_path, env):
