@@ -15,8 +15,9 @@ import pytest
 from tests.prefect_server import Server
 from tests.tiny_runs import ROOT, TINY, Done, command, digests, environment, run_here, tiny_motion
 
-SETTINGS = (*TINY, "motion.cameras=2")
-WAIT_S = 120.0
+# Clips that take long enough to be stopped in.
+SETTINGS = (*TINY, "motion.cameras=2", "render.width=320", "render.height=320", "render.fps=24")
+WAIT_S = 400.0
 
 
 def made(store: Path, stage: str) -> int:
@@ -51,6 +52,8 @@ def interrupt(server: Server, arguments: list[object], store: Path, how: Callabl
     watched, end = psutil.Process(process.pid), time.monotonic() + WAIT_S
     while made(store, "render") == before and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
+    if process.poll() is not None:
+        pytest.fail(f"ended by itself with {process.returncode}: {process.communicate()[1]}")
     children = watched.children(recursive=True)
     how(watched)
     asked = time.monotonic()

@@ -79,7 +79,7 @@ def test_too_many_failures_end_red_and_nothing_is_lost(place, capfd):
     assert verify([str(place / "out")]) == 0
     (row,) = pq.read_table(place / "out" / "index.parquet").to_pylist()
     assert row["source"] == "m0.npz + m1.npz"
-    assert (row["num_people"], row["num_frames"], row["fps"]) == (2, 12, "12/1")
+    assert (row["num_people"], row["num_frames"], row["fps"]) == (2, 11, "12/1")
     assert (place / "out" / "report" / "index.html").is_file()
 
 
@@ -102,7 +102,7 @@ def test_after_a_run_the_plan_reuses(place, capfd):
 
 
 def test_when_all_are_turned_away_nothing_was_produced(place, capfd):
-    done = build(capfd, place, "none", "--limit", "2", settings=("judge.min_people=9", "judge.max_people=9"))
+    done = build(capfd, place, "none", "--limit", "2", settings=("judge.min_people=1", "judge.max_people=1"))
     assert done.code == 1
     assert "nothing was produced" in done.err
     assert (done.summary["samples"], done.summary["rejected"], done.summary["failed"]) == (0, 1, 0)
