@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tasks.ops.backdrop import build_place, noise
-from tasks.ops.body_regions import REGIONS, SHIRT
+from tasks.ops.body_regions import HAIR, LOWER, REGIONS, SHIRT, SKIN
 from tasks.ops.performance import JOINTS, PARENTS, Performance
 from tasks.ops.robot import as_robot
 from tasks.ops.rotation import matrix
 from tasks.ops.scene import PerformerSpec
 from tasks.ops.solids import ball, capsule, lathe, rounded_box
 from tasks.ops.surface import coarsen, nearest_part, normals, prepare, split_regions
-from tasks.ops.wardrobe import dress_cast, hue_distance
+from tasks.ops.wardrobe import color_distance, dress_cast, hue_distance
 
 # A T-pose of 1.7 m: x, y, z of each joint, left side; the right one mirrors it.
 _LEFT = {
@@ -163,6 +163,13 @@ def test_equal_clothes_match_and_the_first_in_a_cast_looks_as_alone():
     np.testing.assert_array_equal(one, dress_cast([spec(7)])[0])
     assert not np.array_equal(dress_cast([spec(7, "robot")])[0], one)
     assert len(np.unique(dress_cast([spec(7, "plain")])[0], axis=0)) == 1
+
+
+def test_nobody_looks_undressed():
+    for seed in range(200):
+        palette = dress_cast([spec(seed)])[0][:, :3]
+        for region in (SHIRT, LOWER, HAIR):
+            assert color_distance(palette[region], palette[SKIN]) > 0.25, (seed, region)
 
 
 def test_places_follow_their_seed():

@@ -19,6 +19,7 @@ _HAIRS = ((196, 160, 104), (140, 90, 50), (90, 56, 36), (52, 36, 28), (24, 20, 2
 # The golden ratio's steps keep away from where they have been on a circle for as long as steps can.
 _GOLDEN = 0.61803398875
 _APART = 0.14  # of the circle of hues: two main colours nearer than this are not told apart at a glance
+_UNLIKE = 0.3  # between two colours in gamma-encoded rgb, 0..sqrt(3): nearer to the skin, clothes look like none
 
 
 def dress_cast(performers: Sequence[PerformerSpec]) -> list[np.ndarray]:
@@ -60,9 +61,10 @@ def palette(look: str, seed: int, hue: float) -> np.ndarray:
         out[:] = (*hsv(hue, 0.45, 0.75), 0.8)
         return out
     skin = _srgb(_SKINS[rng.integers(len(_SKINS))]) * rng.uniform(0.92, 1.05)
-    hair = _srgb(_HAIRS[rng.integers(len(_HAIRS))]) * rng.uniform(0.85, 1.1)
-    shirt = hsv(hue, rng.uniform(0.6, 0.85), rng.uniform(0.6, 0.88))
-    lower = _lower(rng, hue)
+    hair = _unlike(skin, [_srgb(color) * rng.uniform(0.85, 1.1) for color in _HAIRS], rng)
+    shirts = [hsv(hue, rng.uniform(0.6, 0.85), value) for value in (rng.uniform(0.6, 0.88), 0.35, 0.95)]
+    shirt = next((one for one in shirts if color_distance(one, skin) >= _UNLIKE), shirts[0])
+    lower = _unlike(skin, _lowers(hue), rng)
     out[SKIN], out[HAIR], out[SHIRT], out[LOWER] = (*skin, 0.62), (*hair, 0.55), (*shirt, 0.9), (*lower, 0.85)
     shoe = hsv(rng.random(), rng.uniform(0, 0.5), rng.choice([0.15, 0.3, 0.9]))
     out[SHOES], out[EYES], out[BROWS] = (*shoe, 0.5), (0.75, 0.74, 0.72, 0.25), (*(0.6 * hair), 0.7)
@@ -70,10 +72,27 @@ def palette(look: str, seed: int, hue: float) -> np.ndarray:
     return out
 
 
-def _lower(rng: np.random.Generator, hue: float) -> np.ndarray:
+def color_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Between two linear rgb colours, after gamma, as the eye weighs dark and light; black to white is sqrt(3).
+
+    >>> round(color_distance(np.zeros(3), np.ones(3)), 2)
+    1.73
+    """
+    return float(np.linalg.norm(np.clip(a, 0, 1) ** (1 / 2.2) - np.clip(b, 0, 1) ** (1 / 2.2)))
+
+
+def _unlike(skin: np.ndarray, colors: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """One of the colours that cannot be taken for bare skin."""
+    good = [color for color in colors if color_distance(color, skin) >= _UNLIKE]
+    if not good:
+        return max(colors, key=lambda color: color_distance(color, skin))
+    return good[rng.integers(len(good))]
+
+
+def _lowers(hue: float) -> list[np.ndarray]:
     """Trousers or skirt: denim, black, khaki, white, or a colour across the circle from the shirt's."""
     choices = ((0.6, 0.5, 0.42), (0.0, 0.0, 0.14), (0.1, 0.35, 0.6), (0.12, 0.05, 0.88), ((hue + 0.5) % 1, 0.6, 0.5))
-    return hsv(*choices[rng.integers(len(choices))])
+    return [hsv(*choice) for choice in choices]
 
 
 def _robot(rng: np.random.Generator, hue: float) -> np.ndarray:
