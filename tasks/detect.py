@@ -10,10 +10,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets.records import Clip, Detections, save_record
-from datasets.video import clip_facts, read_frames, read_window
+from datasets.video import clip_facts, read_window
 from tasks.backends.table import Detector, DetectorName, Where, detector
 from tasks.batch import Batch, Env, Item, Refused, Stage
 from tasks.clips import clip_of
+from tasks.frames import FRAMES
 from tasks.ops.boxes import parts_of_others
 
 VERSION = 1
@@ -39,7 +40,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     sampled = np.unique(keyframes[np.linspace(0, len(keyframes) - 1, _SAMPLED).astype(int)])
     found = {int(t): find(network, frame, config) for t, frame in zip(sampled, read_window(path, sampled), strict=True)}
     refuse_crowd([len(score) for _, score in found.values()], config)
-    for t, frame in enumerate(read_frames(path)):
+    for t, frame in enumerate(FRAMES.read(path)):
         if t not in found:
             found[t] = find(network, frame, config)
     detections = gather(found, clip, config)

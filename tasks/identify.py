@@ -16,11 +16,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets.records import Cast, Kind, People, Segments, load_record, save_record
-from datasets.video import read_frames
 from tasks.backends.table import face_finder
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.clips import clip_of, people_of
 from tasks.detect import where
+from tasks.frames import FRAMES
 from tasks.ops.crops import pad_cut
 from tasks.ops.hints import Hints, check_hints, hinted_kind
 from tasks.ops.identities import Named, name_people
@@ -125,7 +125,7 @@ def kinds_in(item: Item, config: Config, env: Env) -> list[tuple[Kind, float, st
     masks: list[list[np.ndarray]] = [[] for _ in wanted]
     faces: list[list[Faces]] = [[] for _ in wanted]
     last = max((t for frames in wanted for t in frames), default=-1)
-    for t, frame in enumerate(read_frames(path, frames=last + 1)):
+    for t, frame in enumerate(FRAMES.read(path, last + 1)):
         for p in (p for p, frames in enumerate(wanted) if t in frames):
             rectangle = _around(people, p, t)
             crops[p].append(pad_cut(frame, rectangle))

@@ -11,11 +11,11 @@ from prefect.cache_policies import NO_CACHE
 
 from datasets.records import Poses, Tracklets, load_record, save_record
 from datasets.skeleton import SKELETONS
-from datasets.video import read_frames
 from tasks.backends.table import SKELETON_OF, PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.clips import clip_of
 from tasks.detect import where
+from tasks.frames import FRAMES
 
 VERSION = 1
 
@@ -36,7 +36,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     keypoint = np.zeros((len(tracklets.frame), joints, 2), np.float32)
     score = np.zeros((len(tracklets.frame), joints), np.float32)
     rows_of = np.searchsorted(tracklets.frame, np.arange(int(tracklets.frame.max(initial=-1)) + 2))
-    for t, frame in enumerate(read_frames(path, frames=len(rows_of) - 1)):
+    for t, frame in enumerate(FRAMES.read(path, len(rows_of) - 1)):
         rows = np.arange(rows_of[t], rows_of[t + 1])
         rows = rows[tracklets.tracklet[rows] >= 0]
         if len(rows):

@@ -13,12 +13,12 @@ from prefect.cache_policies import NO_CACHE
 
 from datasets.masks import Masks
 from datasets.records import Clip, Poses, Segments, Tracklets, load_record, save_record
-from datasets.video import read_frames
 from tasks.backends.reid import CROP, Embedder
 from tasks.backends.table import ReIDName, Where, embedder
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.clips import clip_of
 from tasks.detect import where
+from tasks.frames import FRAMES
 from tasks.ops.clean import clean_rows
 from tasks.ops.crops import person_crop
 from tasks.ops.mask_ops import box_of
@@ -86,7 +86,7 @@ def masks_of(clip: Clip, path: Path, tracklets: Tracklets, poses: Poses, config:
         return Sam2(model=model, reach=reach).segment(path, clip.frames, clip.size, tracklets, poses)
     from tasks.backends.grabcut import GrabCut
 
-    return GrabCut(side=config.side, refresh=config.refresh).segment(read_frames(path), tracklets, poses)
+    return GrabCut(side=config.side, refresh=config.refresh).segment(FRAMES.read(path), tracklets, poses)
 
 
 def looks(path: Path, frame: np.ndarray, masks: Masks, chosen: list[int], network: Embedder) -> np.ndarray:
@@ -97,7 +97,7 @@ def looks(path: Path, frame: np.ndarray, masks: Masks, chosen: list[int], networ
     by_frame: dict[int, list[int]] = {}
     for i in chosen:
         by_frame.setdefault(int(frame[i]), []).append(i)
-    for t, picture in enumerate(read_frames(path, frames=max(by_frame) + 1)):
+    for t, picture in enumerate(FRAMES.read(path, max(by_frame) + 1)):
         if t not in by_frame:
             continue
         mask = [masks.decode(i) for i in by_frame[t]]

@@ -12,13 +12,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets.records import Clip, Detections, Tracklets, load_record, save_record
-from datasets.video import read_frames, read_window
 from tasks.backends.boxmot import BoxMOTTracker, TrackerName
 from tasks.backends.reid import CROP, Embedder
 from tasks.backends.table import ReIDName, embedder
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.clips import clip_of
 from tasks.detect import where
+from tasks.frames import FRAMES
 from tasks.ops.boxes import contact
 from tasks.ops.crops import person_crop
 from tasks.ops.quick_mask import quick_mask
@@ -76,10 +76,10 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
 def pictures(path: Path, clip: Clip, looked: set[int], *, every: bool) -> Iterator[tuple[int, np.ndarray | None]]:
     """Each frame's index with its picture; when not every picture is wanted, None for those that are not looked at."""
     if every:
-        yield from enumerate(read_frames(path))
+        yield from enumerate(FRAMES.read(path))
         return
     for t in range(clip.frames):
-        yield t, read_window(path, [t])[0] if t in looked else None
+        yield t, FRAMES.at(path, t) if t in looked else None
 
 
 def look(frame: np.ndarray, box: np.ndarray, network: Embedder, config: Config, into: np.ndarray) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from datasets.masks import Masks, encode_rle
+from datasets.masks import Masks, encode_window
 from datasets.records import People, Poses, Segments, Tracklets
 from tasks.ops.bind_cost import Costs
 from tasks.ops.bind_events import events_of
 from tasks.ops.boxes import iou
 from tasks.ops.cast import LeftOut, Limits, Shot, choose
-from tasks.ops.mask_ops import box_of, boxes_of, move_mask
+from tasks.ops.mask_crops import MaskCrops, Window
+from tasks.ops.mask_ops import box_of, move_mask
 from tasks.ops.occlusion import exclusive, flags, visible_shares
 from tasks.ops.pose_binding import bind_poses
 from tasks.ops.spans import Spans, spans_of
@@ -47,13 +48,14 @@ def bind(
 ) -> tuple[People, list[LeftOut]]:
     """The people of one clip, and the tracks that are nobody's. P is 0 when nobody stays."""
     tracks = tracks_of(tracklets, segments, clinch=rules.clinch)
-    people, left_out = choose(tracks, shot, poses, segments.mask, rules.limits, rules.costs)
+    crops = MaskCrops(segments.mask)
+    people, left_out = choose(tracks, shot, poses, crops, rules.limits, rules.costs)
     spans = spans_of(people, shot, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     names = _neighbouring_tracklets(spans, tracklets)
     carried = _carried_on(spans, names, segments)
-    bodies = _poses(spans, tracklets, poses, segments)
+    bodies = _poses(spans, tracklets, poses, crops)
     _interpolate(bodies, spans)
-    box, flag, visible, masks = _masks(spans, carried, bodies, segments, shot)
+    box, flag, visible, masks = _masks(spans, carried, bodies, crops, shot)
     events = events_of(spans, visible, box, bodies.changed, left_out, shot, rules.touch, rules.doubt)
     bound = People(
         box=box.astype(np.float32),
@@ -97,7 +99,7 @@ def _carried_on(spans: Spans, names: np.ndarray, segments: Segments) -> np.ndarr
     return segment
 
 
-def _poses(spans: Spans, tracklets: Tracklets, poses: Poses, segments: Segments) -> _Bodies:
+def _poses(spans: Spans, tracklets: Tracklets, poses: Poses, crops: MaskCrops) -> _Bodies:
     """Every found person's pose; where people touch, each pose goes to the mask that holds it."""
     num, frames = spans.row.shape
     joints = poses.keypoint.shape[1]
@@ -109,8 +111,9 @@ def _poses(spans: Spans, tracklets: Tracklets, poses: Poses, segments: Segments)
         row = spans.row[who, t]
         owner = np.arange(len(who))
         if len(who) > 1 and (np.triu(iou(tracklets.box[row], tracklets.box[row]), 1) > 0).any():
-            masks = np.stack([_decode(segments.mask, spans.segment[p, t]) for p in who])
-            owner = bind_poses(tracklets.box[row], poses.keypoint[row], poses.score[row], masks)
+            window = crops.window(spans.segment[who, t])
+            masks = crops.stack(spans.segment[who, t], window)
+            owner = bind_poses(tracklets.box[row], poses.keypoint[row], poses.score[row], masks, window[:2])
             changed[who, t] = (owner != np.arange(len(who))) & (poses.score[row] > 0).any(1)
         theirs = owner >= 0
         keypoint[who[theirs], t] = poses.keypoint[row[owner[theirs]]]
@@ -140,7 +143,7 @@ def _interpolate(bodies: _Bodies, spans: Spans) -> None:
 
 
 def _masks(
-    spans: Spans, segment: np.ndarray, bodies: _Bodies, segments: Segments, shot: Shot
+    spans: Spans, segment: np.ndarray, bodies: _Bodies, crops: MaskCrops, shot: Shot
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Masks]:
     """Tight boxes (P, T, 4), flags (P, T, J), visible shares (P, T), and exclusive masks, person by person."""
     num, frames = spans.row.shape
@@ -148,78 +151,64 @@ def _masks(
     flag = np.zeros(bodies.score.shape, np.uint8)
     counts = [[b""] * frames for _ in range(num)]
     filling = _fillings(spans, segment)
-    extent = boxes_of(segments.mask)
     for t in range(frames):
         guessed = [p for p in range(num) if (p, t) in filling]
         who = np.array(sorted({*np.flatnonzero(segment[:, t] >= 0).tolist(), *guessed}), int)
         if not len(who):
             continue
         own = segment[who, t]
-        if not guessed and not (np.triu(iou(extent[own], extent[own]), 1) > 0).any():
+        slack = max(2, round(0.01 * float(np.median(spans.box[who, t, 3] - spans.box[who, t, 1]))))
+        # All work is done in the window that holds the masks, and what lies within slack of them.
+        window = crops.window(own, slack + 1) if not guessed else (0, 0, shot.size[1], shot.size[0])
+        whole = crops.stack(own, window)
+        if not guessed and not (np.triu(iou(crops.extent[own], crops.extent[own]), 1) > 0).any():
             # Nobody is near: what was segmented stands as it is.
             for p, i in zip(who, own, strict=True):
-                counts[p][t] = segments.mask.counts(int(i))
+                counts[p][t] = crops.masks.counts(int(i))
                 visible[p, t] = float(bool(counts[p][t]))
-                box[p, t] = extent[i] if counts[p][t] else box[p, t]
-            whole = np.stack([_decode(segments.mask, i) for i in own])
+                box[p, t] = crops.extent[i] if counts[p][t] else box[p, t]
         else:
-            claimed = np.stack(
-                [
-                    _decode(segments.mask, i)
-                    if i >= 0
-                    else _moved(segments.mask, segment[p, filling[p, t]], spans.box[p], filling[p, t], t)
-                    for p, i in zip(who, own, strict=True)
-                ]
-            )
-            whole = np.zeros_like(claimed)
-            _part(whole, claimed, own >= 0, who, t, spans, bodies, visible)
             for i, p in enumerate(who):
-                counts[p][t] = encode_rle(whole[i], shot.size)
+                if own[i] < 0:
+                    end = filling[p, t]
+                    whole[i] = move_mask(crops.masks.decode(int(segment[p, end])), spans.box[p, end], spans.box[p, t])
+            whole = _part(whole, window, own >= 0, who, t, spans, bodies, visible)
+            for i, p in enumerate(who):
+                counts[p][t] = encode_window(whole[i], window[:2], shot.size)
                 if counts[p][t]:
-                    box[p, t] = box_of(whole[i])
-        _flag(flag, whole, who, t, spans, bodies)
+                    box[p, t] = box_of(whole[i]) + np.tile(window[:2], 2)
+        corner = np.array(window[:2], np.float32)
+        flag[:, t] = flags(whole, who, bodies.keypoint[:, t] - corner, bodies.score[:, t], slack)
     flag[~spans.present] = 0
     _bridge_boxes(box, counts)
     return box, flag, visible, Masks.from_counts((c for own in counts for c in own), size=shot.size)
 
 
 def _part(
-    whole: np.ndarray,
     claimed: np.ndarray,
+    window: Window,
     seen: np.ndarray,
     who: np.ndarray,
     t: int,
     spans: Spans,
     bodies: _Bodies,
     visible: np.ndarray,
-) -> None:
-    """One frame's claims made exclusive, written into `whole` (N, h, w); and what of each body is seen into `visible`.
+) -> np.ndarray:
+    """One frame's claims (N, h, w) in a window made exclusive; what of each body is seen goes into `visible`.
 
-    Only the window that holds all claims is worked on.
+    Only the part of the window that holds all claims is worked on.
     """
-    x0, y0, x1, y1 = box_of(np.asarray(claimed.any(0))).astype(int)
-    window = claimed[:, y0:y1, x0:x1]
-    if not window.size:
-        return
-    corner = np.array([x0, y0], np.float32)
+    whole = np.zeros_like(claimed)
+    x0, y0, x1, y1 = box_of(np.asarray(claimed.any(0))).astype(int).tolist()
+    part = claimed[:, y0:y1, x0:x1]
+    if not part.size:
+        return whole
+    corner = np.array([window[0] + x0, window[1] + y0], np.float32)
     pose = spans.box[who, t] - np.tile(corner, 2), bodies.keypoint[who, t] - corner, bodies.drawn[who, t]
-    masks = exclusive(window, *pose, seen)
-    visible[who, t] = visible_shares(masks, window, *pose)
+    masks = exclusive(part, *pose, seen)
+    visible[who, t] = visible_shares(masks, part, *pose)
     whole[:, y0:y1, x0:x1] = masks
-
-
-def _flag(flag: np.ndarray, whole: np.ndarray, who: np.ndarray, t: int, spans: Spans, bodies: _Bodies) -> None:
-    """One frame's keypoint flags of all people, from the masks (N, h, w) of those who have one."""
-    slack = max(2, round(0.01 * float(np.median(spans.box[who, t, 3] - spans.box[who, t, 1]))))
-    flag[:, t] = flags(whole, who, bodies.keypoint[:, t], bodies.score[:, t], slack)
-
-
-def _decode(masks: Masks, i: int) -> np.ndarray:
-    return masks.decode(int(i)) if i >= 0 else np.zeros(masks.size, bool)
-
-
-def _moved(masks: Masks, i: int, box: np.ndarray, from_frame: int, to_frame: int) -> np.ndarray:
-    return move_mask(_decode(masks, i), box[from_frame], box[to_frame])
+    return whole
 
 
 def _fillings(spans: Spans, segment: np.ndarray) -> dict[tuple[int, int], int]:

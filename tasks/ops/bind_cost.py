@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.masks import Masks
 from datasets.records import Poses
 from tasks.ops.body import bone_lengths
-from tasks.ops.mask_ops import box_of
+from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.tracks import Track, poses_at
 
 _SEEN = 0.2  # keypoint score from which a joint counts
@@ -42,20 +41,42 @@ class Costs:
     nobody_part: float = 0.3  # share of that for boxes that lie wholly within another's
 
 
-def link_cost(
-    a: Track, b: Track, *, fps: float, poses: Poses, masks: Masks, costs: Costs, most_gap_s: float | None = None
-) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """What the cost of a link asks of either track, found once a track and not once a pair."""
+
+    track: Track
+    first_height: float  # median box height of the first five frames, pixels
+    last_height: float  # and of the last five
+    onward: np.ndarray  # (2,) pixels a frame at the end
+    backward: np.ndarray  # (2,) pixels a frame at the beginning, back in time
+    bones: np.ndarray | None  # (10,) pixels, NaN where a bone was not seen often; None where too few were
+
+
+def evidence_of(track: Track, poses: Poses) -> Evidence:
+    """A track's evidence."""
+    return Evidence(
+        track=track,
+        first_height=_height(track.box[:5]),
+        last_height=_height(track.box[-5:]),
+        onward=velocity(track.frame, track.box),
+        backward=velocity(-track.frame[::-1], track.box[::-1]),
+        bones=_long_bones(track, poses),
+    )
+
+
+def link_cost(a: Evidence, b: Evidence, *, fps: float, poses: Poses, crops: MaskCrops, costs: Costs) -> float:
     """Nats against `b` being the same person as `a`, next seen. Infinite when they overlap in time."""
-    gap = b.start - a.stop
-    if gap < 0 or (most_gap_s is not None and gap > most_gap_s * fps):
+    gap = b.track.start - a.track.stop
+    if gap < 0:
         return float("inf")
     wait_s = (gap + 1) / fps
-    total = _motion(a, b, fps, costs) + _look(a, b, costs) + costs.unseen * gap / fps
-    change = np.log(_height(b.box[:5]) / _height(a.box[-5:]))
+    total = _motion(a, b, fps, costs) + _look(a.track, b.track, costs) + costs.unseen * gap / fps
+    change = np.log(b.first_height / a.last_height)
     total += min(0.5 * (change / costs.size) ** 2, costs.most_size)
-    total += _bones(a, b, poses, costs)
+    total += _bones(a, b, costs)
     if wait_s <= 0.25:
-        total += _pose(a, b, fps, poses, costs) + _overlap(a, b, masks, costs)
+        total += _pose(a, b, fps, poses, costs) + _overlap(a.track, b.track, crops, costs)
     return float(total)
 
 
@@ -102,18 +123,19 @@ def velocity(frame: np.ndarray, box: np.ndarray, most: int = 8) -> np.ndarray:
     return (t[:, None] * (centre - centre.mean(0))).sum(0) / (t**2).sum()
 
 
-def _motion(a: Track, b: Track, fps: float, costs: Costs) -> float:
+def _motion(a: Evidence, b: Evidence, fps: float, costs: Costs) -> float:
     """Constant velocity, slowing down, forward from a and backward from b; the mean of both errors counts.
 
     Negative log of a 2-D normal density against that of a perfect hit from one frame to the next.
     """
-    wait = b.start - a.stop + 1
+    wait = b.track.start - a.track.stop + 1
     decay = costs.slow_down_s * fps
     run = decay * (1 - np.exp(-wait / decay))
-    end, begin = (a.box[-1, :2] + a.box[-1, 2:]) / 2, (b.box[0, :2] + b.box[0, 2:]) / 2
-    forward = end + velocity(a.frame, a.box) * run - begin
-    backward = begin + velocity(-b.frame[::-1], b.box[::-1]) * run - end
-    height = np.sqrt(_height(a.box[-5:]) * _height(b.box[:5]))
+    last, first = a.track.box[-1], b.track.box[0]
+    end, begin = (last[:2] + last[2:]) / 2, (first[:2] + first[2:]) / 2
+    forward = end + a.onward * run - begin
+    backward = begin + b.backward * run - end
+    height = np.sqrt(a.last_height * b.first_height)
     error2 = (np.hypot(*forward) ** 2 + np.hypot(*backward) ** 2) / 2 / height**2
     spread = costs.still + costs.speed * wait / fps
     return min(error2 / (2 * spread**2) + 2 * np.log(spread / costs.still) * 0.5, costs.most_motion)
@@ -126,47 +148,45 @@ def _look(a: Track, b: Track, costs: Costs) -> float:
     return min(0.5 * (short / costs.look_spread) ** 2, costs.most_look)
 
 
-def _pose(a: Track, b: Track, fps: float, poses: Poses, costs: Costs) -> float:
+def _pose(a: Evidence, b: Evidence, fps: float, poses: Poses, costs: Costs) -> float:
     """How far the joints jump beyond the box's own motion."""
-    (from_point, from_score), (to_point, to_score) = poses_at(poses, a, -1), poses_at(poses, b, 0)
+    (from_point, from_score), (to_point, to_score) = poses_at(poses, a.track, -1), poses_at(poses, b.track, 0)
     seen = (from_score >= _SEEN) & (to_score >= _SEEN)
     if seen.sum() < 4:
         return 0.0
-    wait = b.start - a.stop + 1
-    moved = to_point[seen] - from_point[seen] - velocity(a.frame, a.box) * wait
-    spread = (costs.pose + costs.speed * wait / fps) * _height(a.box[-5:])
+    wait = b.track.start - a.track.stop + 1
+    moved = to_point[seen] - from_point[seen] - a.onward * wait
+    spread = (costs.pose + costs.speed * wait / fps) * a.last_height
     error = float(np.median(np.hypot(moved[:, 0], moved[:, 1])))
     return min(0.5 * (error / spread) ** 2, costs.most_pose)
 
 
-def _bones(a: Track, b: Track, poses: Poses, costs: Costs) -> float:
-    """Do the longest sights of each bone agree: seen from any side, a bone is at most as long as it is."""
-    length = []
-    for track in (a, b):
-        bones = bone_lengths(poses.keypoint[track.row], poses.score[track.row], _SEEN)
-        if (np.isfinite(bones).sum(0) >= 5).sum() < 4:
-            return 0.0
-        many = np.isfinite(bones).sum(0) >= 5
-        best = np.full(bones.shape[1], np.nan)
-        best[many] = np.nanpercentile(bones[:, many], 80, axis=0)
-        length.append(best)
-    both = np.isfinite(length[0]) & np.isfinite(length[1])
+def _long_bones(track: Track, poses: Poses) -> np.ndarray | None:
+    """The longest sights of each bone: seen from any side, it is at most as long as it is."""
+    bones = bone_lengths(poses.keypoint[track.row], poses.score[track.row], _SEEN)
+    many = np.isfinite(bones).sum(0) >= 5
+    if many.sum() < 4:
+        return None
+    best = np.full(bones.shape[1], np.nan)
+    best[many] = np.nanpercentile(bones[:, many], 80, axis=0)
+    return best
+
+
+def _bones(a: Evidence, b: Evidence, costs: Costs) -> float:
+    """Do the longest sights of each bone agree."""
+    if a.bones is None or b.bones is None:
+        return 0.0
+    both = np.isfinite(a.bones) & np.isfinite(b.bones)
     if both.sum() < 4:
         return 0.0
-    change = float(np.median(np.abs(np.log((length[1][both] + 1) / (length[0][both] + 1)))))
+    change = float(np.median(np.abs(np.log((b.bones[both] + 1) / (a.bones[both] + 1)))))
     return min(0.5 * (change / costs.bones) ** 2, costs.most_bones)
 
 
-def _overlap(a: Track, b: Track, masks: Masks, costs: Costs) -> float:
-    """Masks a few frames apart, laid on each other's box centre, should overlap where they lie and in shape."""
-    i, j = int(a.segment[-1]), int(b.segment[0])
-    if i < 0 or j < 0:
+def _overlap(a: Track, b: Track, crops: MaskCrops, costs: Costs) -> float:
+    """Masks a few frames apart should overlap where they lie and in shape."""
+    ends = np.array([a.segment[-1], b.segment[0]])
+    if (ends < 0).any() or not crops.extent[ends, 2].all():
         return 0.0
-    one, two = masks.decode(i), masks.decode(j)
-    if not one.any() or not two.any():
-        return 0.0
-    region = np.stack([box_of(one), box_of(two)])
-    x0, y0 = np.floor(region[:, :2].min(0)).astype(int)
-    x1, y1 = np.ceil(region[:, 2:].max(0)).astype(int)
-    one, two = one[y0:y1, x0:x1], two[y0:y1, x0:x1]
-    return costs.overlap * (1 - float((one & two).sum() / max((one | two).sum(), 1)))
+    one, two = crops.stack(ends, crops.window(ends))
+    return costs.overlap * (1 - float(np.count_nonzero(one & two) / max(np.count_nonzero(one | two), 1)))

@@ -18,11 +18,12 @@ def body_scale(keypoint: np.ndarray, score: np.ndarray, box: np.ndarray, min_sco
 
     A torso seen from its end is short though the body is not, so the box gives the least and the most that is believed.
     """
-    low, high = 0.15 * float(max(box[2:] - box[:2])), 0.45 * float(max(box[2:] - box[:2]))
+    longer = float(max(box[2] - box[0], box[3] - box[1]))
+    low, high = 0.15 * longer, 0.45 * longer
     if (score[list(SHOULDERS + HIPS)] < min_score).any():
         return 0.6 * low + 0.4 * high
     torso = keypoint[list(SHOULDERS)].mean(0) - keypoint[list(HIPS)].mean(0)
-    return float(np.clip(np.hypot(*torso), low, high))
+    return float(min(max(np.hypot(*torso), low), high))
 
 
 def draw_body(
@@ -34,35 +35,42 @@ def draw_body(
     """
     canvas = np.zeros(size, np.uint8)
     point = np.round(np.clip(keypoint, -4096, 4096) * (1 << _SUBPIXEL)).astype(np.int32)
-    seen = score >= min_score
+    seen = (score >= min_score).tolist()
+    at = point.tolist()
 
-    def stroke(a: np.ndarray, b: np.ndarray, width: float) -> None:
-        cv2.line(canvas, a.tolist(), b.tolist(), 1, max(1, round(width * girth * scale)), cv2.LINE_8, _SUBPIXEL)
+    def stroke(a: list[int], b: list[int], width: float) -> None:
+        cv2.line(canvas, a, b, 1, max(1, round(width * girth * scale)), cv2.LINE_8, _SUBPIXEL)
 
     for a, b in _LIMBS:
         if seen[a] and seen[b]:
-            stroke(point[a], point[b], 0.42 if (a, b) in _LEG else 0.28)
-    if seen[list(_TORSO)].all():
-        middle = keypoint[list(_TORSO)].mean(0)
-        shrunk = middle + (keypoint[list(_TORSO)] - middle) * (0.4 + 0.6 * min(girth, 1.0))
+            stroke(at[a], at[b], 0.42 if (a, b) in _LEG else 0.28)
+    if all(seen[joint] for joint in _TORSO):
+        torso = keypoint[list(_TORSO)]
+        middle = torso.mean(0)
+        shrunk = middle + (torso - middle) * (0.4 + 0.6 * min(girth, 1.0))
         cv2.fillConvexPoly(canvas, cv2.convexHull(np.round(shrunk).astype(np.int32)), 1)
-        top, bottom = point[list(SHOULDERS)].mean(0).astype(np.int32), point[list(HIPS)].mean(0).astype(np.int32)
-        stroke(top, bottom, 0.55)
+        stroke(_between(at, SHOULDERS), _between(at, HIPS), 0.55)
     # Nose and ears lie in the middle of the head, which is as wide as it is: its bones are not thin.
     _draw_head(canvas, keypoint, seen, scale * max(girth, 0.6))
-    return canvas.astype(bool)
+    return canvas.view(bool)
 
 
-def _draw_head(canvas: np.ndarray, keypoint: np.ndarray, seen: np.ndarray, scale: float) -> None:
+def _between(at: list[list[int]], pair: tuple[int, int]) -> list[int]:
+    """The middle of two joints, towards 0 where it falls between two units."""
+    return [int((a + b) / 2) for a, b in zip(at[pair[0]], at[pair[1]], strict=True)]
+
+
+def _draw_head(canvas: np.ndarray, keypoint: np.ndarray, seen: list[bool], scale: float) -> None:
     face = [joint for joint in (NOSE, *EARS) if seen[joint]]
     if not face:
         return
     head = keypoint[face].mean(0)
-    cv2.circle(canvas, np.round(head).astype(int).tolist(), max(1, round(0.3 * scale)), 1, -1)
-    if seen[list(SHOULDERS)].all():
+    middle = np.round(head).astype(int).tolist()
+    cv2.circle(canvas, middle, max(1, round(0.3 * scale)), 1, -1)
+    if all(seen[joint] for joint in SHOULDERS):
         neck = keypoint[list(SHOULDERS)].mean(0)
         width = max(1, round(0.22 * scale))
-        cv2.line(canvas, np.round(head).astype(int).tolist(), np.round(neck).astype(int).tolist(), 1, width)
+        cv2.line(canvas, middle, np.round(neck).astype(int).tolist(), 1, width)
 
 
 def bone_lengths(keypoint: np.ndarray, score: np.ndarray, min_score: float) -> np.ndarray:

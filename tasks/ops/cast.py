@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.masks import Masks
 from datasets.records import Poses
-from tasks.ops.bind_cost import Costs, end_cost, link_cost, nobody_cost, start_cost
+from tasks.ops.bind_cost import Costs, end_cost, evidence_of, link_cost, nobody_cost, start_cost
 from tasks.ops.bind_solve import certainty, cover
+from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.tracks import Track
 
 
@@ -48,7 +48,7 @@ class LeftOut:
 
 
 def choose(
-    tracks: list[Track], shot: Shot, poses: Poses, masks: Masks, limits: Limits, costs: Costs
+    tracks: list[Track], shot: Shot, poses: Poses, crops: MaskCrops, limits: Limits, costs: Costs
 ) -> tuple[list[Person], list[LeftOut]]:
     """The clip's people, from left to right where they are first seen, and the tracks left out.
 
@@ -58,11 +58,12 @@ def choose(
     large, left_out = _without_small(tracks, limits)
     if not large:
         return [], left_out
+    evidence = [evidence_of(track, poses) for track in large]
     link = np.full((len(large), len(large)), np.inf)
-    for i, a in enumerate(large):
-        for j, b in enumerate(large):
-            if b.start >= a.stop:
-                link[i, j] = link_cost(a, b, fps=shot.fps, poses=poses, masks=masks, costs=costs)
+    for i, a in enumerate(evidence):
+        for j, b in enumerate(evidence):
+            if b.track.start >= a.track.stop:
+                link[i, j] = link_cost(a, b, fps=shot.fps, poses=poses, crops=crops, costs=costs)
     best = cover(
         link,
         np.array([start_cost(track, shot.size, costs) for track in large]),

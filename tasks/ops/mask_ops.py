@@ -15,10 +15,11 @@ def box_of(mask: np.ndarray) -> np.ndarray:
     >>> box_of(np.eye(3, dtype=bool))
     array([0., 0., 3., 3.], dtype=float32)
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return np.zeros(4, np.float32)
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+    if mask.flags.f_contiguous and not mask.flags.c_contiguous:
+        y, x, h, w = cv2.boundingRect(mask.T.view(np.uint8))
+    else:
+        x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+    return np.array([x, y, x + w, y + h], np.float32)
 
 
 def boxes_of(masks: Masks) -> np.ndarray:
@@ -40,12 +41,14 @@ def keep_body(mask: np.ndarray, anchor: np.ndarray | None, *, min_share: float =
     count, part, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     if count <= 1:
         return mask
+    if count == 2:
+        return fill_holes(mask, 0.02)
     area = stats[:, cv2.CC_STAT_AREA].copy()
     area[0] = 0
     touched = np.zeros(count, bool)
-    if anchor is not None and (anchor & mask).any():
-        touched[np.unique(part[anchor & mask])] = True
-        touched[0] = False
+    if anchor is not None:
+        touched[part[anchor & mask]] = True
+    if touched.any():
         area_touched = np.where(touched, area, 0)
         largest = int(area_touched.argmax())
     else:
@@ -63,13 +66,15 @@ def fill_holes(mask: np.ndarray, max_share: float) -> np.ndarray:
         stats[:, i] for i in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT)
     )
     inside = (x > 0) & (y > 0) & (x + width < w) & (y + height < h)
-    small = inside & (stats[:, cv2.CC_STAT_AREA] < max_share * max(int(mask.sum()), 1))
-    small[part[mask][0] if mask.any() else 0] = False
-    return mask | small[part] if count > 1 else mask
+    small = inside & (stats[:, cv2.CC_STAT_AREA] < max_share * max(np.count_nonzero(mask), 1))
+    small[0] = False  # the mask itself
+    return mask | small[part] if small.any() else mask
 
 
 def drop_specks(mask: np.ndarray, min_share: float = 0.03) -> np.ndarray:
     """A mask without parts that are smaller than this share of its largest part."""
+    if not mask.size:
+        return mask
     count, part, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     if count <= 2:
         return mask

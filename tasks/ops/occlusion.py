@@ -7,7 +7,7 @@ import numpy as np
 
 from datasets.records import HIDDEN, UNKNOWN, VISIBLE
 from tasks.ops.body import body_scale, draw_body
-from tasks.ops.mask_ops import drop_specks
+from tasks.ops.mask_ops import box_of, drop_specks
 from tasks.ops.pose_binding import at_keypoints
 
 _SEEN = 0.2
@@ -27,13 +27,12 @@ def exclusive(
     out = masks.copy()
     for n in np.flatnonzero(~certain):
         out[n] &= ~out[certain].any(0)
-    claims = out.sum(0)
+    claims = np.add.reduce(out, 0, dtype=np.int16)
     if claims.max(initial=0) < 2:
         return out
     contested = claims > 1
     who = np.flatnonzero((out & contested).any((1, 2)))
-    y, x = np.nonzero(contested)
-    y0, x0, y1, x1 = y.min(), x.min(), y.max() + 1, x.max() + 1
+    x0, y0, x1, y1 = box_of(contested).astype(int).tolist()
     cost = np.full((len(who), y1 - y0, x1 - x0), np.inf)
     front = np.argsort(np.argsort(-_foot(box[who], keypoint[who], score[who])))
     for i, n in enumerate(who):
@@ -43,7 +42,9 @@ def exclusive(
     inner = contested[y0:y1, x0:x1]
     for i, n in enumerate(who):
         out[n, y0:y1, x0:x1] &= ~inner | (winner == i)
-        out[n] = drop_specks(out[n])
+        left, top, right, bottom = box_of(out[n]).astype(int).tolist()
+        own = out[n, top:bottom, left:right]
+        own[:] = drop_specks(own)
     return out
 
 
@@ -68,9 +69,8 @@ def _distance(
     if not body.any():
         return np.full((y1 - y0, x1 - x0), 1e3)
     # What lies outside the window counts too: the transform runs over the box of both.
-    by, bx = np.nonzero(body)
-    top, left = min(y0, by.min()), min(x0, bx.min())
-    bottom, right = max(y1, by.max() + 1), max(x1, bx.max() + 1)
+    drawn = box_of(body).astype(int).tolist()
+    left, top, right, bottom = min(x0, drawn[0]), min(y0, drawn[1]), max(x1, drawn[2]), max(y1, drawn[3])
     far = (~body[top:bottom, left:right]).view(np.uint8)
     distance = cv2.distanceTransform(far, cv2.DIST_L2, 3)
     return distance[y0 - top : y1 - top, x0 - left : x1 - left] / scale
@@ -87,12 +87,13 @@ def visible_shares(
     shares = np.zeros(len(masks))
     taken = masks.any(0)
     for n, mask in enumerate(masks):
-        area = int(mask.sum())
+        area = np.count_nonzero(mask)
         if not area:
             continue
         scale = body_scale(keypoint[n], score[n], box[n], _SEEN)
         body = draw_body(keypoint[n], score[n], scale, mask.shape, girth=0.8, min_score=_SEEN)
-        hidden = int(((body | claimed[n]) & taken & ~mask).sum())
+        # What others have taken is not in this mask: they share no pixel.
+        hidden = np.count_nonzero((body | claimed[n]) & (taken ^ mask))
         shares[n] = area / (area + hidden)
     return shares
 

@@ -28,17 +28,20 @@ def at_keypoints(masks: np.ndarray, keypoint: np.ndarray) -> np.ndarray:
     return inside.transpose(1, 0, 2) & within[:, None]
 
 
-def bind_poses(box: np.ndarray, keypoint: np.ndarray, score: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def bind_poses(
+    box: np.ndarray, keypoint: np.ndarray, score: np.ndarray, masks: np.ndarray, corner: tuple[int, int] = (0, 0)
+) -> np.ndarray:
     """(N,) for each of N people the index of the pose that is theirs, -1 where none is.
 
-    box (N, 4), keypoint (N, J, 2), score (N, J), masks (N, h, w) bool of one frame. A pose that is another's seen
+    box (N, 4), keypoint (N, J, 2), score (N, J), masks (N, h, w) bool of one frame, or of a window of it that holds
+    them and begins at `corner` (x, y). A pose that is another's seen
     twice goes; the rest is an exact assignment of poses to masks, in which a pose stays with its box unless both
     gain by a change.
     """
     n = len(box)
     usable = (score >= _SEEN).any(1)
     usable &= ~borrowed_poses(box, keypoint, score)
-    share = held(keypoint, score, masks) + _HOME * np.eye(n)
+    share = held(keypoint - np.array(corner, np.float32), score, masks) + _HOME * np.eye(n)
     share[~usable] = 0.0
     _, column = linear_sum_assignment(-share)
     owner = np.full(n, -1)

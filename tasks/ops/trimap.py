@@ -39,9 +39,11 @@ class Crop:
     def paste(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A piece's soft mask as a (h, w) bool mask of the whole frame."""
         x0, y0, x1, y1 = self.rect
-        whole = np.zeros(size, bool)
-        whole[y0:y1, x0:x1] = cv2.resize(mask, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > 127
-        return whole
+        # Laid out by columns: masks are encoded in that order.
+        whole = np.zeros(size[::-1], bool)
+        large = cv2.resize(mask, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        whole[x0:x1, y0:y1] = cv2.transpose(large) > 127
+        return whole.T
 
 
 def crop_around(box: np.ndarray, size: tuple[int, int], *, margin: float, side: int) -> Crop:
@@ -68,7 +70,7 @@ class Regions:
 
     def label(self) -> np.ndarray:
         """GrabCut's labels, (h, w) uint8."""
-        label = np.where(self.reach, np.uint8(MAYBE_BACK), np.uint8(BACK))
+        label = self.reach.view(np.uint8) * np.uint8(MAYBE_BACK)  # elsewhere BACK, which is 0
         label[self.body] = MAYBE_FRONT
         label[self.other] = BACK
         label[self.sure] = FRONT
@@ -88,7 +90,7 @@ def regions(person: Person, others: list[Person], crop: Crop, prior: Callable[[]
     body = draw_body(keypoint, score, scale, crop.size, girth=0.6, min_score=MAYBE_SCORE)
     sure = draw_body(keypoint, score, scale, crop.size, girth=0.3, min_score=SURE_SCORE)
     reach = grow(wide, 0.25 * scale)
-    if wide.sum() < 0.1 * np.prod(inner[2:] - inner[:2]):
+    if np.count_nonzero(wide) < 0.1 * np.prod(inner[2:] - inner[:2]):
         before = prior()
         body |= _ellipse(inner, crop.size, 0.8) if before is None else before
         reach |= _box_area(inner, crop.size)
@@ -123,7 +125,7 @@ def move_prior(
     shift = b[:2] - a[:2] * scale
     matrix = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]], np.float32)
     h, w = crop_to.size
-    return cv2.warpAffine(mask.astype(np.uint8), matrix, (w, h), flags=cv2.INTER_NEAREST).astype(bool)
+    return cv2.warpAffine(mask.view(np.uint8), matrix, (w, h), flags=cv2.INTER_NEAREST).view(bool)
 
 
 def _box_area(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -145,4 +147,8 @@ def grow(mask: np.ndarray, radius: float) -> np.ndarray:
     """A mask with everything within some pixels of it."""
     size = 2 * max(1, round(radius)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return cv2.dilate(mask.view(np.uint8), kernel).astype(bool)
+    x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+    window = np.s_[max(y - size, 0) : y + h + size, max(x - size, 0) : x + w + size]
+    grown = np.zeros(mask.shape, bool)
+    grown[window] = cv2.dilate(mask.view(np.uint8)[window], kernel).view(bool)
+    return grown

@@ -1,0 +1,124 @@
+"""A clip's file -> its frames: decoded once for the stages that read the same clip one after another, and ahead."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from datasets.video import read_frames, read_window
+
+# What a worker may hold of decoded frames, of all clips together: five seconds of two clips at 512 x 512. Of a clip that
+# is larger the first frames stay, and the others are decoded again.
+MAX_BYTES = 256 << 20
+_AHEAD = 4  # frames that wait for their reader
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The first frames of one clip."""
+
+    frames: list[np.ndarray] = field(default_factory=list)
+    size: int = 0  # bytes
+
+
+@dataclass(slots=True)
+class FrameCache:
+    """Decoded frames of the clips read last, up to `most` bytes; the clip that was not read for longest goes first."""
+
+    most: int = MAX_BYTES
+    _clips: OrderedDict[tuple[str, int, int, int], _Kept] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return sum(kept.size for kept in self._clips.values())
+
+    def read(self, path: Path, frames: int | None = None) -> Iterator[np.ndarray]:
+        """As datasets.video.read_frames from the first frame on, (h, w, 3) uint8 RGB each, which nobody may write to."""
+        kept, position = self._of(path), 0
+        while position < len(kept.frames) and (frames is None or position < frames):
+            yield kept.frames[position]
+            position += 1
+        if frames is not None and position >= frames:
+            return
+        rest = None if frames is None else frames - position
+        with contextlib.closing(_ahead(path, position, rest)) as decoded:
+            for frame in decoded:
+                frame.setflags(write=False)
+                self._keep(kept, position, frame)
+                position += 1
+                yield frame
+
+    def at(self, path: Path, frame: int) -> np.ndarray:
+        """One frame, (h, w, 3) uint8 RGB, decoded anew only when it is not held."""
+        kept = self._of(path)
+        return kept.frames[frame] if frame < len(kept.frames) else read_window(path, [frame])[0]
+
+    def clear(self) -> None:
+        """Let go of all frames."""
+        with self._lock:
+            self._clips.clear()
+
+    def _of(self, path: Path) -> _Kept:
+        """What is held of a file, which counts as read just now. A file in another's place is another clip."""
+        there = path.stat()
+        key = str(path), there.st_ino, there.st_size, there.st_mtime_ns
+        with self._lock:
+            kept = self._clips.setdefault(key, _Kept())
+            self._clips.move_to_end(key)
+            return kept
+
+    def _keep(self, kept: _Kept, position: int, frame: np.ndarray) -> None:
+        """Add a clip's next frame, at the cost of clips read longer ago, never of its own first frames."""
+        with self._lock:
+            # Another thread may read the same clip, or have pushed this one out.
+            if position != len(kept.frames) or not any(kept is other for other in self._clips.values()):
+                return
+            while self.size + frame.nbytes > self.most and next(iter(self._clips.values())) is not kept:
+                self._clips.popitem(last=False)
+            if self.size + frame.nbytes <= self.most:
+                kept.frames.append(frame)
+                kept.size += frame.nbytes
+
+
+def _ahead(path: Path, start: int, frames: int | None) -> Generator[np.ndarray, None, None]:
+    """read_frames, decoded by a thread of its own: the decoder leaves the interpreter to the networks meanwhile."""
+    ready: queue.Queue[np.ndarray | Exception | None] = queue.Queue(_AHEAD)
+    stop = threading.Event()
+
+    def decode() -> None:
+        try:
+            with contextlib.closing(read_frames(path, start=start, frames=frames)) as decoded:  # type: ignore[type-var]
+                for frame in decoded:
+                    ready.put(frame)
+                    if stop.is_set():
+                        return
+        except Exception as error:  # the reader's to raise
+            ready.put(error)
+        else:
+            ready.put(None)
+
+    thread = threading.Thread(target=decode, name="decode", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        while thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                ready.get_nowait()  # it may wait for room
+            thread.join(0.001)
+
+
+FRAMES = FrameCache()  # one a worker
