@@ -34,9 +34,9 @@ def motion_place(tmp_path_factory) -> Path:
         pytest.param("report.crf=35", ["report"], id="the preview's quality"),
         pytest.param("judge.min_height=0.01", ["judge", "report", "shard"], id="a rule"),
         pytest.param("render.crf=35", ["render", "judge", "report", "shard"], id="the picture"),
-        pytest.param("motion.match=on", ["render", "judge", "report", "shard"], id="the clothes: planned, not read"),
-        pytest.param("shard.seed=1", [], id="the split's seed, with one shard and all in train"),
-        pytest.param("shard.name=duetflow-motion", [], id="back to the first settings"),
+        pytest.param("motion.match=on", ["motion", "render", "judge", "report", "shard"], id="the clothes"),
+        pytest.param("shard.name=duetflow-motion", ["shard"], id="back to the first settings: another shard"),
+        pytest.param("shard.target_bytes=1000", [], id="smaller shards: the one that is there stays"),
     ],
 )
 def test_motion(motion_place, capfd, setting, stages):
