@@ -41,3 +41,12 @@ def here(prefect_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.address)
     with temporary_settings({PREFECT_API_URL: prefect_server.address, PREFECT_LOGGING_LEVEL: "CRITICAL"}):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run flows in this process go last, in their order.
+
+    Prefect leaves threads behind that a forked child cannot join at its end, so that it exits with 1; and other tests
+    fork (DataLoader workers, downloads side by side). A training process never runs flows.
+    """
+    items.sort(key=lambda item: "here" in getattr(item, "fixturenames", ()))

@@ -41,16 +41,15 @@ def test_every_option_that_the_pages_name_is_known():
 def test_every_setting_that_the_pages_name_exists():
     from flows import presets
 
-    light = presets.light()
     fields = {
         f"{stage.name}.{field.name}"
-        for stage in dataclasses.fields(light)
-        if dataclasses.is_dataclass(getattr(light, stage.name))
-        for field in dataclasses.fields(getattr(light, stage.name))
+        for preset in (presets.light(), presets.motion())
+        for stage in dataclasses.fields(preset)
+        for field in dataclasses.fields(getattr(preset, stage.name))
     }
     named = set(re.findall(r"--set ([a-z]+\.[a-z_]+)", TEXT))
     assert named
-    assert not named - fields
+    assert not named - fields, named - fields
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
