@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -48,18 +50,26 @@ def thin(pixels: np.ndarray, most: int) -> np.ndarray:
 def log_ratio(image: np.ndarray, back: np.ndarray, front: np.ndarray) -> np.ndarray:
     """log p(colour | front) - log p(colour | back) of (h, w, 3) uint8, (h, w) float32, each clipped at e^-30."""
     pixels = image.reshape(-1, 3).astype(np.float32)
-    return (_log_density(pixels, front) - _log_density(pixels, back)).reshape(image.shape[:2])
+    densities = (_log_density(pixels, *_whitened(model.tobytes())) for model in (front, back))
+    return np.subtract(*densities).reshape(image.shape[:2])
 
 
-def _log_density(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
+@functools.lru_cache(maxsize=64)  # a person's colours are asked for in each frame, and learned in one of several
+def _whitened(values: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A colour model as what `_log_density` takes: transform (3, 15), shift (15,), scale (5,), all float32."""
+    model = np.frombuffer(values, np.float64)[None]
     weight, mean = model[0, :COMPONENTS], model[0, COMPONENTS : 4 * COMPONENTS].reshape(COMPONENTS, 3)
     cov = model[0, 4 * COMPONENTS :].reshape(COMPONENTS, 3, 3)
-    # |L^-1 (x - mean)|^2 is the Mahalanobis distance for the Cholesky factor L of the covariance; all components at
-    # once.
+    # |L^-1 (x - mean)|^2 is the Mahalanobis distance for the Cholesky factor L of the covariance.
     whiten = np.linalg.inv(np.linalg.cholesky(cov))
     scale = (weight * np.diagonal(whiten, axis1=1, axis2=2).prod(1)).astype(np.float32)
     shift = np.einsum("kij,kj->ki", whiten, mean).reshape(-1).astype(np.float32)
-    offset = pixels @ whiten.reshape(-1, 3).T.astype(np.float32)
+    return whiten.reshape(-1, 3).T.astype(np.float32), shift, scale
+
+
+def _log_density(pixels: np.ndarray, transform: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Log of the mixture's density at (N, 3) pixels, (N,) float32; all components at once."""
+    offset = pixels @ transform
     offset -= shift
     offset *= offset
     distance = offset[:, 0::3] + offset[:, 1::3] + offset[:, 2::3]

@@ -147,8 +147,19 @@ def grow(mask: np.ndarray, radius: float) -> np.ndarray:
     """A mask with everything within some pixels of it."""
     size = 2 * max(1, round(radius)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
-    window = np.s_[max(y - size, 0) : y + h + size, max(x - size, 0) : x + w + size]
-    grown = np.zeros(mask.shape, bool)
-    grown[window] = cv2.dilate(mask.view(np.uint8)[window], kernel).view(bool)
-    return grown
+    # The mask as one long number, its rows parted by as many zeros as a pixel can move: shifts by whole and part rows
+    # of it are several times faster than cv2.dilate, whose time grows with the kernel's area.
+    (h, w), reach = mask.shape, size // 2
+    step = (w + reach + 7) // 8 * 8
+    rows = np.zeros((h, step), bool)
+    rows[:, :w] = mask
+    wide = int.from_bytes(np.packbits(rows).tobytes(), "big")
+    out, half = 0, 0
+    for dy in range(reach, -1, -1):
+        while half < int(kernel[reach + dy].sum()) // 2:
+            wide |= wide << 1 | wide >> 1
+            half += 1
+        out |= wide << dy * step | wide >> dy * step
+    held = out & ((1 << h * step) - 1)
+    bits = np.unpackbits(np.frombuffer(held.to_bytes(h * step // 8, "big"), np.uint8))
+    return np.ascontiguousarray(bits.reshape(h, step)[:, :w]).view(bool)
