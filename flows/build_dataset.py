@@ -159,7 +159,7 @@ def _command(options: Options, arguments: argparse.Namespace, stdout: TextIO) ->
         return OK
     with reporting() as reporter:
         reporter.say(f"{run.preset}: {len(run.sources)} sources -> {run.out}, {run.runner.kind}:{run.runner.workers}")
-        with prefect_api():
+        with prefect_api(remote=run.runner.remote):
             summary = build(run)
     print(json.dumps(summary.plain()) if arguments.json else summary.text(), file=stdout)
     trouble = summary.trouble(run.max_failed_fraction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import multiprocessing
 import os
 import signal
@@ -125,7 +126,7 @@ def _cluster(kind: str, text: str, address: str | None) -> Runner:
 def _ray(runner: Runner) -> TaskRunner[Any]:
     from prefect_ray import RayTaskRunner
 
-    options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
+    options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False, "logging_level": logging.WARNING}
     if runner.address is None:
         options["num_cpus"] = runner.workers
     return RayTaskRunner(address=f"ray://{runner.address}" if runner.address else None, init_kwargs=options)
@@ -134,6 +135,9 @@ def _ray(runner: Runner) -> TaskRunner[Any]:
 def _dask(runner: Runner) -> TaskRunner[Any]:
     from prefect_dask import DaskTaskRunner
 
+    # Its lines about itself, here and in the workers, which read the environment.
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
     if runner.address is not None:
         return DaskTaskRunner(address=f"tcp://{runner.address}")
     return DaskTaskRunner(

@@ -22,18 +22,23 @@ START_S = 120.0
 
 
 @contextlib.contextmanager
-def prefect_api() -> Iterator[str]:
+def prefect_api(*, remote: bool = False) -> Iterator[str]:
     """The address of the Prefect API, in force for this process and those that it starts.
 
     A configured PREFECT_API_URL is used as it is; else a server of our own is started on a loopback port, on the
     database of PREFECT_HOME. Raises UsageError when the configured one does not answer, RuntimeError when our own does
-    not start.
+    not start. With `remote`, workers on other machines must reach it: then it has to be configured.
     """
     configured = PREFECT_API_URL.value()
     if configured:
         _check(configured)
         yield configured
         return
+    if remote:
+        raise UsageError(
+            "--runner: want a Prefect server that the cluster's workers reach, got none; start one with "
+            "'prefect server start --host 0.0.0.0' and set PREFECT_API_URL to its address, here and for the workers"
+        )
     with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as log:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
         server = _start(listener, log.fileno())

@@ -20,6 +20,7 @@ from tasks.batch import Batch, Reject
 
 R = TypeVar("R")
 PROGRESS_EVERY_S = 2.0
+TELL_S = 30.0
 
 
 def label_of(batch: Batch) -> str:
@@ -127,7 +128,8 @@ class Work:
 
     def _tell(self, stage: str, future: PrefectFuture[Batch]) -> None:
         try:
-            batch = future.result(timeout=0)
+            # It is done, but a cluster may still have to send what came of it.
+            batch = future.result(timeout=TELL_S)
         except Exception:
             return  # `gather` raises it
         fresh = [r for r in batch.rejects if r not in self._rejects_told]
