@@ -140,7 +140,7 @@ def source_of(path: Path) -> Path:
     if path.suffix.lower() == ".npz":
         try:
             layout = layout_of(_keys(path))
-        except ValueError:
+        except (ValueError, OSError):
             return path
         if layout == "hi4d" or (layout == "interx" and re.fullmatch(r"[Pp]\d+", path.stem)):
             return path.parent
