@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from datasets.video import read_frames, read_window
+from tasks.backends.ahead import ahead
 
-# What a worker may hold of decoded frames, of all clips together: five seconds of two clips at 512 x 512. Of a clip that
-# is larger the first frames stay, and the others are decoded again.
+# What a worker may hold of decoded frames, of all clips together: five seconds of two clips at 512 x 512. Of a larger
+# clip the first frames stay, and the others are decoded again.
 MAX_BYTES = 256 << 20
-_AHEAD = 4  # frames that wait for their reader
 
 
 @dataclass(slots=True)
@@ -41,8 +41,8 @@ class FrameCache:
         """Bytes held."""
         return sum(kept.size for kept in self._clips.values())
 
-    def read(self, path: Path, frames: int | None = None) -> Iterator[np.ndarray]:
-        """As datasets.video.read_frames from the first frame on, (h, w, 3) uint8 RGB each, which nobody may write to."""
+    def read(self, path: Path, frames: int | None = None) -> Generator[np.ndarray, None, None]:
+        """As datasets.video.read_frames from the first on, (h, w, 3) uint8 RGB each, which nobody may write to."""
         kept, position = self._of(path), 0
         while position < len(kept.frames) and (frames is None or position < frames):
             yield kept.frames[position]
@@ -50,7 +50,8 @@ class FrameCache:
         if frames is not None and position >= frames:
             return
         rest = None if frames is None else frames - position
-        with contextlib.closing(_ahead(path, position, rest)) as decoded:
+        decoding = cast("Generator[np.ndarray, None, None]", read_frames(path, start=position, frames=rest))
+        with contextlib.closing(ahead(decoding)) as decoded:
             for frame in decoded:
                 frame.setflags(write=False)
                 self._keep(kept, position, frame)
@@ -87,38 +88,6 @@ class FrameCache:
             if self.size + frame.nbytes <= self.most:
                 kept.frames.append(frame)
                 kept.size += frame.nbytes
-
-
-def _ahead(path: Path, start: int, frames: int | None) -> Generator[np.ndarray, None, None]:
-    """read_frames, decoded by a thread of its own: the decoder leaves the interpreter to the networks meanwhile."""
-    ready: queue.Queue[np.ndarray | Exception | None] = queue.Queue(_AHEAD)
-    stop = threading.Event()
-
-    def decode() -> None:
-        try:
-            with contextlib.closing(read_frames(path, start=start, frames=frames)) as decoded:  # type: ignore[type-var]
-                for frame in decoded:
-                    ready.put(frame)
-                    if stop.is_set():
-                        return
-        except Exception as error:  # the reader's to raise
-            ready.put(error)
-        else:
-            ready.put(None)
-
-    thread = threading.Thread(target=decode, name="decode", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        while thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                ready.get_nowait()  # it may wait for room
-            thread.join(0.001)
 
 
 FRAMES = FrameCache()  # one a worker

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 
 from datasets.masks import encode_rle
 from datasets.records import Poses, Tracklets
+from tasks.backends.ahead import ahead
 from tasks.ops.colour import COMPONENTS, fit_colours, log_ratio, thin
 from tasks.ops.mask_ops import keep_body
 from tasks.ops.pose_owner import borrowed_poses
@@ -45,6 +47,18 @@ class _Carried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """One person of one frame, ready to be cut."""
+
+    name: int  # the tracklet
+    person: Person
+    others: list[Person]
+    crop: Crop
+    picture: np.ndarray  # (h, w, 3) uint8 of the crop
+    region: Regions | None  # None where it takes the person's last mask to say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrabCut:
     """How to cut one clip's tracklets out of its frames."""
 
@@ -60,6 +74,19 @@ class GrabCut:
         frames: (h, w, 3) uint8 RGB, from frame 0 on. One pass; holds one frame and a small crop a tracklet.
         """
         state: dict[int, _Carried] = {}
+        with contextlib.closing(ahead(self._prepared(frames, tracklets, poses))) as prepared:
+            for t, size, pieces in prepared:
+                for piece in pieces:
+                    mask, doubt, state[piece.name] = self._cut(t, piece, state.get(piece.name))
+                    whole = piece.crop.paste(mask.view(np.uint8) * 255, size)
+                    yield t, piece.name, doubt, encode_rle(whole, size)
+                for name in [name for name, kept in state.items() if t - kept.frame > _FORGET]:
+                    del state[name]
+
+    def _prepared(
+        self, frames: Iterable[np.ndarray], tracklets: Tracklets, poses: Poses
+    ) -> Generator[tuple[int, tuple[int, int], list[_Piece]], None, None]:
+        """(frame, its (h, w), its people): all that can be known of them before the frames ahead are cut."""
         start = np.searchsorted(tracklets.frame, np.arange(int(tracklets.frame.max(initial=-1)) + 2))
         for t, frame in enumerate(frames):
             if t + 1 >= len(start):
@@ -68,23 +95,30 @@ class GrabCut:
             score = poses.score[rows].copy()
             score[borrowed_poses(tracklets.box[rows], poses.keypoint[rows], score)] = 0.0
             people = [(tracklets.box[row], poses.keypoint[row], score[i]) for i, row in enumerate(rows)]
-            for i, row in enumerate(rows):
-                name = int(tracklets.tracklet[row])
-                others = people[:i] + people[i + 1 :]
-                mask, doubt, state[name] = self._cut(frame, t, people[i], others, state.get(name))
-                yield t, name, doubt, encode_rle(mask, frame.shape[:2])
-            for name in [name for name, kept in state.items() if t - kept.frame > _FORGET]:
-                del state[name]
+            pieces = [
+                self._piece(frame, int(tracklets.tracklet[row]), people[i], people[:i] + people[i + 1 :])
+                for i, row in enumerate(rows)
+            ]
+            yield t, (frame.shape[0], frame.shape[1]), pieces
 
-    def _cut(
-        self, frame: np.ndarray, t: int, person: Person, others: list[Person], carried: _Carried | None
-    ) -> tuple[np.ndarray, float, _Carried]:
-        """One person's mask of the whole frame, its score, and what to carry on."""
-        box = person[0]
-        crop = crop_around(box, frame.shape[:2], margin=self.margin, side=self.side)
-        region = regions(person, others, crop, lambda: _prior(carried, crop, box))
-        piece = crop.cut(frame)
-        alone = all(_overlap(box, other[0]) < 0.1 for other in others)
+    def _piece(self, frame: np.ndarray, name: int, person: Person, others: list[Person]) -> _Piece:
+        crop = crop_around(person[0], frame.shape[:2], margin=self.margin, side=self.side)
+        asked = []
+        region = regions(person, others, crop, lambda: asked.append(True))
+        return _Piece(
+            name=name,
+            person=person,
+            others=others,
+            crop=crop,
+            picture=crop.cut(frame),
+            region=None if asked else region,
+        )
+
+    def _cut(self, t: int, given: _Piece, carried: _Carried | None) -> tuple[np.ndarray, float, _Carried]:
+        """One person's mask of the crop, its score, and what to carry on."""
+        box, crop, piece = given.person[0], given.crop, given.picture
+        region = given.region or regions(given.person, given.others, crop, lambda: _prior(carried, crop, box))
+        alone = all(_overlap(box, other[0]) < 0.1 for other in given.others)
         pixels = piece[region.sure if region.sure.sum() >= _FEW else region.body] if carried is None else carried.pixels
         models = (
             _learn(piece, region, pixels, alone) if carried is None or carried.age >= self.refresh else carried.models
@@ -107,11 +141,7 @@ class GrabCut:
             pixels=pixels,
             models=models,
         )
-        return (
-            crop.paste(mask.view(np.uint8) * 255, frame.shape[:2]),
-            _plausible(mask, region.body, crop.box_to_crop(box)),
-            kept,
-        )
+        return mask, _plausible(mask, region.body, crop.box_to_crop(box)), kept
 
 
 _FEW = 40  # pixels below which a region teaches no colours

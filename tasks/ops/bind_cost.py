@@ -189,4 +189,4 @@ def _overlap(a: Track, b: Track, crops: MaskCrops, costs: Costs) -> float:
     if (ends < 0).any() or not crops.extent[ends, 2].all():
         return 0.0
     one, two = crops.stack(ends, crops.window(ends))
-    return costs.overlap * (1 - float(np.count_nonzero(one & two) / max(np.count_nonzero(one | two), 1)))
+    return costs.overlap * (1 - int(np.count_nonzero(one & two)) / max(int(np.count_nonzero(one | two)), 1))

@@ -60,13 +60,13 @@ def keep_body(mask: np.ndarray, anchor: np.ndarray | None, *, min_share: float =
 
 def fill_holes(mask: np.ndarray, max_share: float) -> np.ndarray:
     """A mask without holes that are smaller than this share of its area."""
-    count, part, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)
+    _, part, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)
     h, w = mask.shape
     x, y, width, height = (
         stats[:, i] for i in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT)
     )
     inside = (x > 0) & (y > 0) & (x + width < w) & (y + height < h)
-    small = inside & (stats[:, cv2.CC_STAT_AREA] < max_share * max(np.count_nonzero(mask), 1))
+    small = inside & (stats[:, cv2.CC_STAT_AREA] < max_share * max(int(np.count_nonzero(mask)), 1))
     small[0] = False  # the mask itself
     return mask | small[part] if small.any() else mask
 
