@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -130,6 +131,8 @@ class Stage:
         return Batch(items=tuple(items), rejects=tuple(rejects), costs=(*batch.costs, cost))
 
     def reject(self, item: Item, reason: str, *, fault: bool) -> Reject:
-        """The reject of an item at this stage."""
+        """The reject of an item at this stage; the reason names no folder of this machine."""
         clip = "" if item.key == item.source else item.key
+        folder = os.path.dirname(item.path)
+        reason = reason.replace(f"{folder}{os.sep}", "") if folder else reason
         return Reject(source=item.source, clip=clip, stage=self.name, reason=" ".join(reason.split()), fault=fault)
