@@ -49,17 +49,20 @@ A run that was stopped goes on where it was when the same command is given again
 """
 
 
+def make_ready(run: Run) -> None:
+    """Have weights and room before the work begins. Raises UsageError where they cannot be had."""
+    check_disk(run.env.store.root, bytes_needed(run.sources))
+    fetch_weights(weights_of(run), run.env)
+    run.env.store.sweep(older_than_s=STALE_S, now_s=time.time())
+
+
 def build(run: Run) -> Summary:
     """Build the dataset of a run, through the flow of its route. One build at a time in OUT.
 
-    Raises BusyError when another holds OUT, UsageError for weights or disk that are not there, Interrupted when a
-    worker is lost.
+    Raises BusyError when another holds OUT, Interrupted when a worker is lost.
     """
     started = time.monotonic()
     with building(run.out):
-        run.env.store.sweep(older_than_s=STALE_S, now_s=time.time())
-        check_disk(run.env.store.root, bytes_needed(run.sources))
-        fetch_weights(weights_of(run), run.env)
         route = ROUTES[run.route].with_options(
             task_runner=run.runner.start(), flow_run_name=f"{run.preset}: {Path(run.out).name}"
         )
@@ -98,6 +101,7 @@ def build_dataset(
         max_failed_fraction=max_failed_fraction,
     )
     run = prepare(options)
+    make_ready(run)
     summary = build(run)
     trouble = summary.trouble(run.max_failed_fraction)
     if trouble:
@@ -159,6 +163,7 @@ def _command(options: Options, arguments: argparse.Namespace, stdout: TextIO) ->
         return OK
     with reporting() as reporter:
         reporter.say(f"{run.preset}: {len(run.sources)} sources -> {run.out}, {run.runner.kind}:{run.runner.workers}")
+        make_ready(run)
         with prefect_api(remote=run.runner.remote):
             summary = build(run)
     print(json.dumps(summary.plain()) if arguments.json else summary.text(), file=stdout)

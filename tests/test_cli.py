@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import checks
 from flows.build_dataset import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,3 +78,35 @@ def test_a_folder_that_cannot_be_written_is_said(place, capfd):
     (place / "locked").mkdir(mode=0o500)
     assert main(["videos", "--out", "locked/out"]) == 2
     assert "no permission" in capfd.readouterr().err
+
+
+def test_missing_weights_are_named_before_any_work(place, capfd, monkeypatch):
+    monkeypatch.setenv("DUETFLOW_CACHE", str(place / "cache"))
+    # Nothing answers here: the machine is offline, as far as downloads go.
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    (place / "weights").mkdir()
+    assert main(["videos", "--weights", "weights"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    for words in ("rtmdet_nano_person_end2end.onnx", "https://", str(place / "weights"), "movenet", "yunet"):
+        assert words in err
+    assert not (place / "out" / "light").exists()
+
+
+def test_the_plan_names_weights_found_and_missing(place, capfd, monkeypatch):
+    monkeypatch.setenv("DUETFLOW_CACHE", str(place / "cache"))
+    (place / "weights").mkdir()
+    (place / "weights" / "rtmdet_nano_person_end2end.onnx").write_bytes(b"weights")
+    assert main(["videos", "--weights", "weights", "--dry-run"]) == 0
+    out, _ = capfd.readouterr()
+    assert f"rtmdet-nano: {place / 'weights' / 'rtmdet_nano_person_end2end.onnx'}" in out
+    assert "movenet-lightning: missing; movenet_single_pose_lightning_ptq.tflite from https://" in out
+    assert "probe         1      0" in out
+    assert "more once shots has run" in out
+
+
+def test_a_disk_without_room_is_said_before_any_work(place, capfd, monkeypatch):
+    monkeypatch.setattr(checks, "bytes_free", lambda folder: 1000)
+    assert main(["motion"]) == 2
+    assert "GB free, got 0.0 GB" in capfd.readouterr().err
