@@ -73,13 +73,20 @@ class GrabCut:
 
         frames: (h, w, 3) uint8 RGB, from frame 0 on. One pass; holds one frame and a small crop a tracklet.
         """
+        with contextlib.closing(ahead(self._cuts(frames, tracklets, poses))) as cuts:
+            for t, size, piece, mask, doubt in cuts:
+                yield t, piece.name, doubt, encode_rle(piece.crop.paste(mask.view(np.uint8) * 255, size), size)
+
+    def _cuts(
+        self, frames: Iterable[np.ndarray], tracklets: Tracklets, poses: Poses
+    ) -> Generator[tuple[int, tuple[int, int], _Piece, np.ndarray, float], None, None]:
+        """(frame, its (h, w), a person, their mask in the crop, its score), in order: each needs the one before."""
         state: dict[int, _Carried] = {}
         with contextlib.closing(ahead(self._prepared(frames, tracklets, poses))) as prepared:
             for t, size, pieces in prepared:
                 for piece in pieces:
                     mask, doubt, state[piece.name] = self._cut(t, piece, state.get(piece.name))
-                    whole = piece.crop.paste(mask.view(np.uint8) * 255, size)
-                    yield t, piece.name, doubt, encode_rle(whole, size)
+                    yield t, size, piece, mask, doubt
                 for name in [name for name, kept in state.items() if t - kept.frame > _FORGET]:
                     del state[name]
 
