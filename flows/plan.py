@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from datasets.records import Artifact
+from datasets.shards import finished
 from flows.checks import WeightState, bytes_free, bytes_needed, wanted_weights
 from flows.intake import footage_items, motion_items
 from flows.presets import FootageConfig, MotionConfig
@@ -69,16 +71,19 @@ def forecast(run: Run) -> Plan:
     """What the run would do now. Hashes the sources and looks into the store; makes nothing."""
     look = _Look(run.env, {name: StagePlan() for name in stages(run.config)})
     if isinstance(run.config, FootageConfig):
-        clips, duplicates = _footage(footage_items(run), run.config, look)
+        taken = footage_items(run)
+        clips = _footage(taken, run.config, look)
     else:
-        clips, duplicates = _motion(motion_items(run), run.config, look)
+        taken = motion_items(run)
+        clips = _motion(taken, run.config, look)
+    _shards(look, run, [clip for clip in clips if clip is not None])
     return Plan(
         out=run.out,
         preset=run.preset,
         route=run.route,
         sources=len(run.sources),
-        duplicates=duplicates,
-        clips=clips,
+        duplicates=sum(not reject.fault for reject in taken.rejects),
+        clips=len(clips),
         stages=look.plans,
         weights=weights_of(run),
         disk={"needed": bytes_needed(run.sources), "free": bytes_free(run.env.store.root)},
@@ -121,8 +126,8 @@ class _Look:
             self.plans[name].unknown_until = self.plans[name].unknown_until or until
 
 
-def _footage(taken: Batch, config: FootageConfig, look: _Look) -> tuple[int, int]:
-    """Look at the footage route; the number of clips known, and of sources that are copies."""
+def _footage(taken: Batch, config: FootageConfig, look: _Look) -> list[Item | None]:
+    """Look at the footage route: the clips known so far, None for one that was turned away."""
     clips: list[Item] = []
     for item in taken.items:
         probed, there = look.at(probe.STAGE, item, config.probe)
@@ -130,13 +135,12 @@ def _footage(taken: Batch, config: FootageConfig, look: _Look) -> tuple[int, int
         if there and whole:
             clips += shots.clips_in(cut)[0]
         else:
-            look.unknown((*(stage.name for stage in CLIP_STAGES), "identify", "judge", "report", "shard"), "shots")
+            look.unknown((*(stage.name for stage in CLIP_STAGES), "identify", "judge", "report"), "shots")
     seen = [(clip, True) for clip in clips]
     for stage in CLIP_STAGES:
         seen = [look.at(stage, clip, getattr(config, stage.name)) for clip, _ in seen]
-    for clip in _identified(look, seen, config.identify):
-        _tail(look, clip, config, judge.JUDGE_FOOTAGE, report.STAGE_FOOTAGE)
-    return len(clips), _copies(taken)
+    known = _identified(look, seen, config.identify)
+    return [_tail(look, clip, config, judge.JUDGE_FOOTAGE, report.STAGE_FOOTAGE) for clip in known]
 
 
 def _identified(look: _Look, bound: Sequence[tuple[Item, bool]], config: identify.Config) -> Iterator[Item]:
@@ -149,8 +153,8 @@ def _identified(look: _Look, bound: Sequence[tuple[Item, bool]], config: identif
             yield look.at(identify.STAGE, clip, config, (whole if there else "source=unknown",))[0]
 
 
-def _motion(taken: Batch, config: MotionConfig, look: _Look) -> tuple[int, int]:
-    """Look at the motion route; the number of scenes known, and of sources that are copies."""
+def _motion(taken: Batch, config: MotionConfig, look: _Look) -> list[Item | None]:
+    """Look at the motion route: the scenes known so far, None for one that was turned away."""
     read: list[Item] = []
     for item in taken.items:
         made, there = look.at(motion.STAGE, item, config.motion)
@@ -158,20 +162,24 @@ def _motion(taken: Batch, config: MotionConfig, look: _Look) -> tuple[int, int]:
             read.append(made)
     if len(read) < len(taken.items):
         # Who dances with whom follows from all that can be read; what is here is the plan so far.
-        look.unknown(("render", "judge", "report", "shard"), "motion")
+        look.unknown(("render", "judge", "report"), "motion")
     scenes = motion.compose(Batch(items=tuple(read)), config.motion, shard.splitter(config.shard)).items
-    for scene in scenes:
-        rendered, _ = look.at(render.STAGE, scene, config.render)
-        _tail(look, rendered, config, judge.JUDGE_MOTION, report.STAGE_MOTION)
-    return len(scenes), _copies(taken)
+    rendered = [look.at(render.STAGE, scene, config.render)[0] for scene in scenes]
+    return [_tail(look, clip, config, judge.JUDGE_MOTION, report.STAGE_MOTION) for clip in rendered]
 
 
-def _tail(look: _Look, clip: Item, config: Any, judging: Stage, reporting: Stage) -> None:
-    """Judge and report. A clip that was judged and turned away has no report."""
+def _tail(look: _Look, clip: Item, config: Any, judging: Stage, reporting: Stage) -> Item | None:
+    """Judge and report: the clip, if it would ship. One that was judged and turned away has no report."""
     judged, there = look.at(judging, clip, config.judge)
-    if not (there and judge.sample_of(judged).verdict == "rejected"):
-        look.at(reporting, judged, config.report)
+    if there and judge.sample_of(judged).verdict == "rejected":
+        return None
+    return look.at(reporting, judged, config.report)[0]
 
 
-def _copies(taken: Batch) -> int:
-    return sum(not reject.fault for reject in taken.rejects)
+def _shards(look: _Look, run: Run, shipped: Sequence[Item]) -> None:
+    """Look at the shards, which follow from all clips that were judged."""
+    if look.plans["judge"].run or look.plans["judge"].unknown_until:
+        look.unknown(("shard",), "judge")
+        return
+    for job in shard.plan_shards([Batch(items=tuple(shipped))], run.config.shard, run.out).jobs:
+        look.count("shard", finished(Path(run.out) / job.path, job.made_from) is not None)

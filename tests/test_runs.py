@@ -96,10 +96,12 @@ def test_after_a_run_the_plan_reuses(place, capfd):
     said = plan(capfd, place, "--limit", "2")
     assert (said["clips"], said["stages"]["render"]["unknown_until"]) == (1, None)
     assert {name: (stage["run"], stage["reuse"]) for name, stage in said["stages"].items()} == {
-        "motion": (0, 2), "render": (0, 1), "judge": (0, 1), "report": (0, 1), "shard": (0, 0),
+        "motion": (0, 2), "render": (0, 1), "judge": (0, 1), "report": (0, 1), "shard": (1, 0),
     }  # fmt: skip
+    assert said["stages"]["shard"] == {"run": 1, "reuse": 0, "unknown_until": None}, "none is in this OUT"
     changed = plan(capfd, place, "--limit", "2", settings=("judge.min_height=0.02",))
     assert changed["stages"]["render"]["reuse"] == changed["stages"]["judge"]["run"] == 1
+    assert changed["stages"]["shard"]["unknown_until"] == "judge"
 
 
 def test_when_all_are_turned_away_nothing_was_produced(place, capfd):
