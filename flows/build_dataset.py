@@ -83,6 +83,7 @@ def build_dataset(
     seed: int | None = None,
     limit: int | None = None,
     max_failed_fraction: float = 0.1,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Build a dataset from videos, motion files or scenes; the parameters are the command's options.
 
@@ -100,7 +101,7 @@ def build_dataset(
         limit=limit,
         max_failed_fraction=max_failed_fraction,
     )
-    run = prepare(options)
+    run = prepare(options, device=device)
     make_ready(run)
     summary = build(run)
     trouble = summary.trouble(run.max_failed_fraction)

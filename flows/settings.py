@@ -134,7 +134,7 @@ def _set(config: C, setting: str) -> C:
     fields = {field.name: hints[field.name] for field in dataclasses.fields(part)}
     if name not in fields:
         listed = "; ".join(f"{field} ({takes(hint)})" for field, hint in fields.items()) or "none"
-        raise UsageError(f"--set {setting}: {stage} has no field {name!r}{_near(config, path)}. Its fields: {listed}")
+        raise UsageError(f"--set {setting}: {stage} has no field {name!r}{_near(config, path)}; its fields: {listed}")
     try:
         value = parse(fields[name], text.strip())
     except (ValueError, KeyError, ZeroDivisionError):
@@ -149,7 +149,7 @@ def _set(config: C, setting: str) -> C:
 def _near(config: Any, path: str) -> str:
     all_known = {name: what for name, what, _ in known(config)}
     close = difflib.get_close_matches(path, all_known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]} ({all_known[close[0]]})?" if close else ""
+    return f"; did you mean {close[0]} ({all_known[close[0]]})" if close else ""
 
 
 def _example(config: Any) -> str:
