@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,10 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     network = detector(config.detector, where(env))
     keyframes = np.array(clip_facts(path).keyframes)  # the cheapest to decode
     sampled = np.unique(keyframes[np.linspace(0, len(keyframes) - 1, _SAMPLED).astype(int)])
-    found = {int(t): find(network, frame, config) for t, frame in zip(sampled, read_window(path, sampled), strict=True)}
+    found = dict(find(network, zip(sampled.tolist(), read_window(path, sampled), strict=True), config))
     refuse_crowd([len(score) for _, score in found.values()], config)
-    for t, frame in enumerate(FRAMES.read(path)):
-        if t not in found:
-            found[t] = find(network, frame, config)
+    others = ((t, frame) for t, frame in enumerate(FRAMES.read(path)) if t not in sampled)
+    found.update(find(network, others, config))
     detections = gather(found, clip, config)
     save_record(detections, out / "detections.npz")
 
@@ -52,11 +52,13 @@ def where(env: Env) -> Where:
     return Where(directory=env.weights, device=env.device, threads=env.threads, download=env.download)
 
 
-def find(network: Detector, frame: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """One frame's boxes (N, 4) and scores (N,), parts of other people left out."""
-    box, score = network.detect(frame, score_threshold=config.score_threshold, nms=config.nms)
-    keep = ~parts_of_others(box, score)
-    return box[keep], score[keep]
+def find(
+    network: Detector, frames: Iterable[tuple[int, np.ndarray]], config: Config
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    """(number, frame) -> (number, its boxes (N, 4) and scores (N,)), parts of other people left out."""
+    for t, box, score in network.detect_each(frames, score_threshold=config.score_threshold, nms=config.nms):
+        keep = ~parts_of_others(box, score)
+        yield t, (box[keep], score[keep])
 
 
 def refuse_crowd(counts: list[int], config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,14 +36,20 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     joints = len(SKELETONS[SKELETON_OF[config.estimator]].joints)
     keypoint = np.zeros((len(tracklets.frame), joints, 2), np.float32)
     score = np.zeros((len(tracklets.frame), joints), np.float32)
+    for rows, points, sure in network.estimate_each(people_of(path, tracklets)):
+        keypoint[rows], score[rows] = points, sure
+    poses = Poses(frame=tracklets.frame, keypoint=keypoint, score=score, skeleton=SKELETON_OF[config.estimator])
+    save_record(poses, out / "poses.npz")
+
+
+def people_of(path: Path, tracklets: Tracklets) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(rows that belong to tracklets, the frame, their boxes) of each frame that has such rows."""
     rows_of = np.searchsorted(tracklets.frame, np.arange(int(tracklets.frame.max(initial=-1)) + 2))
     for t, frame in enumerate(FRAMES.read(path, len(rows_of) - 1)):
         rows = np.arange(rows_of[t], rows_of[t + 1])
         rows = rows[tracklets.tracklet[rows] >= 0]
         if len(rows):
-            keypoint[rows], score[rows] = network.estimate(frame, tracklets.box[rows])
-    poses = Poses(frame=tracklets.frame, keypoint=keypoint, score=score, skeleton=SKELETON_OF[config.estimator])
-    save_record(poses, out / "poses.npz")
+            yield rows, frame, tracklets.box[rows]
 
 
 STAGE = Stage(

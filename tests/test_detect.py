@@ -68,6 +68,13 @@ def test_contract(network, picture):
     assert none.shape == (0,)
     again, _ = found.detect(picture, score_threshold=0.3, nms=0.65)
     np.testing.assert_array_equal(again, box)
+    # Pictures one after another, of any size, give what each gives by itself, under their own numbers.
+    given = [(7, picture), (2, np.full((100, 60, 3), 128, np.uint8)), (9, picture)]
+    each = list(found.detect_each(iter(given), score_threshold=0.3, nms=0.65))
+    assert [t for t, _, _ in each] == [7, 2, 9]
+    for (_, one, sure), (want, want_sure) in zip(each, [(box, score), (nobody, none), (box, score)], strict=True):
+        np.testing.assert_array_equal(one, want)
+        np.testing.assert_array_equal(sure, want_sure)
 
 
 @pytest.mark.parametrize("shape", [(360, 480), (480, 400), None], ids=["wide", "tall", "as the network's"])

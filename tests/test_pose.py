@@ -65,6 +65,14 @@ def test_contract(network):
     none, no_score = found.estimate(frame, BOXES[:0])
     assert none.shape == (0, joints, 2)
     assert no_score.shape == (0, joints)
+    # Frames one after another give what each gives by itself, under the rows they came with.
+    given = [(np.array([4, 5, 6]), frame, BOXES), (np.array([9]), moved, BOXES[:1] + np.float32([16, 8, 16, 8]))]
+    each = list(found.estimate_each(iter(given)))
+    assert [rows.tolist() for rows, _, _ in each] == [[4, 5, 6], [9]]
+    for (_, points, sure), (_, *asked) in zip(each, given, strict=True):
+        want, want_sure = found.estimate(*asked)
+        np.testing.assert_array_equal(points, want)
+        np.testing.assert_array_equal(sure, want_sure)
 
 
 @pytest.mark.parametrize("name", TINY)

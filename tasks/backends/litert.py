@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tasks.backends.ahead import ahead
 from tasks.ops.crops import cut_square, square_around
 
 # Of the box's longer side; measured on the COCO pictures in the shared reference (tests/test_pose.py holds the score).
@@ -43,11 +46,26 @@ class MoveNet:
 
     def estimate(self, frame: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(h, w, 3) uint8 RGB, boxes (N, 4) -> keypoints (N, 17, 2) float32 in pixels, scores (N, 17) float32 0..1."""
+        return self._found(boxes, self._crops(frame, boxes))
+
+    def estimate_each(
+        self, frames: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(rows, frame, boxes) -> (rows, keypoints, scores); crops are cut beside the network."""
+        cropped = ((rows, boxes, self._crops(frame, boxes)) for rows, frame, boxes in frames)
+        with contextlib.closing(ahead(cropped)) as ready:
+            for rows, boxes, crops in ready:
+                yield rows, *self._found(boxes, crops)
+
+    def _crops(self, frame: np.ndarray, boxes: np.ndarray) -> list[np.ndarray]:
+        size = int(self._input["shape"][1])
+        return [cut_square(frame, square_around(box, MARGIN), size) for box in boxes]
+
+    def _found(self, boxes: np.ndarray, crops: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         keypoint = np.zeros((len(boxes), 17, 2), np.float32)
         score = np.zeros((len(boxes), 17), np.float32)
-        for i, box in enumerate(boxes):
-            x, y, side = square = square_around(box, MARGIN)
-            crop = cut_square(frame, square, int(self._input["shape"][1]))
+        for i, (box, crop) in enumerate(zip(boxes, crops, strict=True)):
+            x, y, side = square_around(box, MARGIN)
             self._interpreter.set_tensor(self._input["index"], crop[None].astype(self._input["dtype"], copy=False))
             self._interpreter.invoke()
             found = self._interpreter.get_tensor(self._output)[0, 0]

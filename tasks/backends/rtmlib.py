@@ -8,7 +8,8 @@ what runs here, and the contract test holds the results equal to its own calls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,12 +18,22 @@ from rtmlib import RTMPose as _RTMPose
 from rtmlib.tools.object_detection.post_processings import multiclass_nms
 
 from datasets.skeleton import SKELETONS
+from tasks.backends.ahead import ahead
 from tasks.backends.onnx_session import Session, planes
 
 # In RGB order; rtmlib states the detector's in BGR.
 _DETECTOR_MEAN, _DETECTOR_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _POSE_MEAN, _POSE_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 PERSON = 0  # COCO's class index; networks for people alone have no other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Fitted:
+    """A picture as the detector wants it."""
+
+    batch: np.ndarray  # (1, 3, h, w) float32
+    ratio: float  # input pixels per pixel of the picture
+    shape: tuple[int, int]  # (h, w) of the picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,12 +46,26 @@ class RTMLibDetector:
 
     def detect(self, frame: np.ndarray, *, score_threshold: float, nms: float) -> tuple[np.ndarray, np.ndarray]:
         """(h, w, 3) uint8 RGB -> boxes (N, 4) float32 xyxy clipped to the frame, scores (N,) float32, best first."""
+        return self._found(self._fitted(frame), score_threshold, nms)
+
+    def detect_each(
+        self, frames: Iterable[tuple[int, np.ndarray]], *, score_threshold: float, nms: float
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(number, frame) -> (number, boxes, scores); inputs are made beside the network."""
+        with contextlib.closing(ahead((t, self._fitted(frame)) for t, frame in frames)) as fitted:
+            for t, one in fitted:
+                yield t, *self._found(one, score_threshold, nms)
+
+    def _fitted(self, frame: np.ndarray) -> _Fitted:
         padded, ratio = self._fit(frame)
         if self.normalised:
             batch = planes(padded[None], _DETECTOR_MEAN, _DETECTOR_STD, flip=True)
         else:
             batch = planes(padded[None], (0.0,) * 3, (1.0,) * 3, flip=True)
-        output = self.session.run(batch)[0][0]
+        return _Fitted(batch=batch, ratio=ratio, shape=(frame.shape[0], frame.shape[1]))
+
+    def _found(self, fitted: _Fitted, score_threshold: float, nms: float) -> tuple[np.ndarray, np.ndarray]:
+        output, ratio = self.session.run(fitted.batch)[0][0], fitted.ratio
         if output.shape[-1] == 5:
             # The network holds its own suppression and gives (box, score); a single class.
             box, score = output[:, :4] / ratio, output[:, 4]
@@ -49,7 +74,7 @@ class RTMLibDetector:
         dets, _ = multiclass_nms(box, score[:, None], nms_thr=nms, score_thr=score_threshold)
         if dets is None:
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        height, width = frame.shape[:2]
+        height, width = fitted.shape
         found = np.clip(dets[:, :4], 0, (width, height, width, height)).astype(np.float32)
         kept = (found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1])
         return found[kept], np.clip(dets[kept, 4], 0, 1).astype(np.float32)
@@ -118,6 +143,13 @@ class RTMLibPose:
             )
         scores = np.clip(np.stack(score), 0, 1).astype(np.float32)
         return np.stack(keypoint).astype(np.float32), scores
+
+    def estimate_each(
+        self, frames: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(rows, frame, boxes) -> (rows, keypoints, scores)."""
+        for rows, frame, boxes in frames:
+            yield rows, *self.estimate(frame, boxes)
 
     def _size(self) -> tuple[int, int]:
         height, width = self.session.shape[2:]

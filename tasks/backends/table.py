@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -44,6 +45,12 @@ class Detector(Protocol):
         """
         ...
 
+    def detect_each(
+        self, frames: Iterable[tuple[int, np.ndarray]], *, score_threshold: float, nms: float
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(number, frame) -> (number, boxes, scores) as of `detect`, one after another; frames are read ahead."""
+        ...
+
 
 class PoseEstimator(Protocol):
     """Boxes of people -> their keypoints."""
@@ -58,6 +65,13 @@ class PoseEstimator(Protocol):
 
         No boxes give no poses: never the pose of the whole picture.
         """
+        ...
+
+    def estimate_each(
+        self, frames: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(rows, frame, boxes) -> (rows, keypoints, scores) as of `estimate`, one after another; frames are read
+        ahead. The rows are the caller's, and passed through."""
         ...
 
 
