@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,10 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs chromium on PATH (Debian: apt-get install chromium)")
     sync = pytest.importorskip("playwright.sync_api", reason="needs the playwright package (extra dev)")
+    driver, _ = importlib.import_module("playwright._impl._driver").compute_driver_executable()
+    started = subprocess.run([driver, "--version"], capture_output=True, text=True)
+    if started.returncode:
+        pytest.skip(f"playwright's node does not start (Debian: apt-get install libatomic1): {started.stderr.strip()}")
     with sync.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield running

@@ -25,9 +25,10 @@ has_library libEGL.so.1 || missing+=(libegl1)
 compgen -G '/usr/lib*/*/dri/swrast_dri.so' >/dev/null || compgen -G '/usr/lib*/dri/swrast_dri.so' >/dev/null \
     || compgen -G '/usr/lib*/*/libgallium*.so*' >/dev/null || has_library libEGL_nvidia || missing+=(libgl1-mesa-dri)
 "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-# The tests open the report in a real browser.
+# The tests open the report in a real browser; what drives it is a node that wants libatomic.
 optional=()
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || optional=(chromium fonts-dejavu-core)
+has_library libatomic.so.1 || optional+=(libatomic1)
 
 if ((${#missing[@]} + ${#optional[@]})); then
     packages=("${missing[@]}" "${optional[@]}")
@@ -45,7 +46,7 @@ if ((${#missing[@]} + ${#optional[@]})); then
         say "    sudo apt-get update && sudo apt-get install -y ${packages[*]}"
         exit 1
     else
-        say "no chromium here: the report's browser tests will skip. To have them: sudo apt-get install -y ${optional[*]}"
+        say "the report's browser tests will skip here. To have them: sudo apt-get install -y ${optional[*]}"
     fi
 fi
 
