@@ -15,6 +15,7 @@ from tasks.identify import identify
 from tasks.judge import judge
 from tasks.pose import pose
 from tasks.probe import probe
+from tasks.refine import refine
 from tasks.report import report
 from tasks.segment import segment
 from tasks.shots import shots
@@ -24,7 +25,7 @@ from tasks.track import track
 @flow(name="footage", validate_parameters=False)
 def footage(run: Run) -> Shelf:
     """Every video of the run to shards, tables and a page."""
-    work = Work(run, stages=12)
+    work = Work(run, stages=13)
     probed = work.each(probe, by_count(footage_items(run), run.runner.workers))
     cut = work.each(shots, probed)
     detected = work.each(detect, by_frames(work.gather(cut), run.runner.workers))
@@ -32,7 +33,8 @@ def footage(run: Run) -> Shelf:
     posed = work.each(pose, tracked)
     segmented = work.each(segment, posed)
     bound = work.each(bind, segmented)
-    known = work.each(identify, by_source(work.gather(bound)))
+    refined = work.each(refine, bound)
+    known = work.each(identify, by_source(work.gather(refined)))
     judged = work.each(judge, by_frames(work.gather(known), run.runner.workers))
     shown = work.each(report, judged)
     return shelve(work, work.gather(shown), run)

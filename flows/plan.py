@@ -15,11 +15,26 @@ from flows.intake import footage_items, motion_items
 from flows.presets import FootageConfig, MotionConfig
 from flows.run import Run
 from flows.settings import stages
-from tasks import bind, detect, identify, judge, motion, pose, probe, render, report, segment, shard, shots, track
+from tasks import (
+    bind,
+    detect,
+    identify,
+    judge,
+    motion,
+    pose,
+    probe,
+    refine,
+    render,
+    report,
+    segment,
+    shard,
+    shots,
+    track,
+)
 from tasks.backends.weights import WeightsError
 from tasks.batch import Batch, Env, Item, Stage
 
-CLIP_STAGES = (detect.STAGE, track.STAGE, pose.STAGE, segment.STAGE, bind.STAGE)
+CLIP_STAGES = (detect.STAGE, track.STAGE, pose.STAGE, segment.STAGE, bind.STAGE, refine.STAGE)
 
 
 @dataclass(kw_only=True)

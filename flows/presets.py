@@ -14,6 +14,7 @@ from tasks import (
     judge,
     pose,
     probe,
+    refine,
     render,
     report,
     segment,
@@ -40,6 +41,7 @@ class FootageConfig:
     pose: pose.Config = field(default_factory=pose.Config)
     segment: segment.Config = field(default_factory=segment.Config)
     bind: bind.Config = field(default_factory=bind.Config)
+    refine: refine.Config = field(default_factory=refine.Config)
     identify: identify.Config = field(default_factory=identify.Config)
     judge: judge.Config = field(default_factory=judge.Config)
     report: report.Config = field(default_factory=report.Config)

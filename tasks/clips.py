@@ -18,8 +18,8 @@ def clip_of(item: Item) -> tuple[Clip, Path]:
 
 
 def people_of(item: Item) -> People:
-    """The item's people: exact from `render`, estimated from `bind`."""
-    stage = "render" if "render" in item.artifacts else "bind"
+    """The item's people: exact from `render`, estimated by `bind` and `refine`."""
+    stage = "render" if "render" in item.artifacts else "refine"
     return load_record(People, item.folder(stage) / "people.npz")
 
 

@@ -142,7 +142,7 @@ def _around(people: People, p: int, t: int) -> tuple[int, int, int, int]:
 STAGE = Stage(
     name="identify",
     version=VERSION,
-    inputs=("shots", "segment", "bind"),
+    inputs=("shots", "segment", "refine"),
     compute=lambda item, config, env, out: Group(items=(item,), config=config).compute(item, config, env, out),
     weights=lambda config: ("yunet",),
 )
@@ -156,7 +156,7 @@ def told(config: Config) -> Config:
 
 def group_digest(items: Sequence[Item]) -> str:
     """What a cast depends on beyond its own clip: every clip of the source, as it was bound and looked at."""
-    made = sorted((item.key, item.artifacts["bind"].key, item.artifacts["segment"].key) for item in items)
+    made = sorted((item.key, item.artifacts["refine"].key, item.artifacts["segment"].key) for item in items)
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:32]
 
 

@@ -53,7 +53,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     _write_png(out / "ref.png", read_window(video, [best])[0])
 
 
-JUDGE_FOOTAGE = Stage(name="judge", version=VERSION, inputs=("shots", "bind", "identify"), compute=compute)
+JUDGE_FOOTAGE = Stage(name="judge", version=VERSION, inputs=("shots", "refine", "identify"), compute=compute)
 JUDGE_MOTION = Stage(name="judge", version=VERSION, inputs=("render",), compute=compute)
 
 

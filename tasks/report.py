@@ -61,7 +61,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     (out / "timeline.json").write_text(json.dumps(facts, sort_keys=True, separators=(",", ":")))
 
 
-STAGE_FOOTAGE = Stage(name="report", version=VERSION, inputs=("shots", "bind", "identify", "judge"), compute=compute)
+STAGE_FOOTAGE = Stage(name="report", version=VERSION, inputs=("shots", "refine", "identify", "judge"), compute=compute)
 STAGE_MOTION = Stage(name="report", version=VERSION, inputs=("render", "judge"), compute=compute)
 
 

@@ -72,7 +72,7 @@ def ship(item: Item) -> Shipped:
 
 
 def _stages(item: Item) -> tuple[str, ...]:
-    return ("render", "judge") if "render" in item.artifacts else ("shots", "bind", "identify", "judge")
+    return ("render", "judge") if "render" in item.artifacts else ("shots", "refine", "identify", "judge")
 
 
 def _digest(item: Item) -> str:
@@ -84,7 +84,7 @@ def _digest(item: Item) -> str:
 def _bytes(item: Item, video: Path) -> int:
     """About what a sample weighs in its shard."""
     folder, judged = video.parent, item.folder("judge")
-    people = (folder if "render" in item.artifacts else item.folder("bind")) / "people.npz"
+    people = (folder if "render" in item.artifacts else item.folder("refine")) / "people.npz"
     extra = [folder / name for name in OPTIONAL] if "render" in item.artifacts else []
     needed = sum(path.stat().st_size for path in (video, people, judged / "ref.png"))
     return needed + sum(path.stat().st_size for path in extra if path.is_file())

@@ -122,7 +122,7 @@ def _item(store: Store, one: Bundle, motions: Sequence[str] | None) -> Item:
 
     if motions is None:
         make("shots", {f"{part}.npz": clip, f"{part}.mp4": one.video})
-        make("bind", {"people.npz": one.people})
+        make("refine", {"people.npz": one.people})
         make("identify", {"cast.npz": one.cast})
     else:
         for at, motion in enumerate(motions):

@@ -13,7 +13,7 @@ import numpy as np
 from datasets.records import Cast, Poses, Segments, Tracklets, load_record
 from datasets.store import Store
 from datasets.video import VideoWriter
-from tasks import bind, detect, identify, pose, probe, segment, shots, track
+from tasks import bind, detect, identify, pose, probe, refine, segment, shots, track
 from tasks.batch import Batch, Env
 
 
@@ -43,7 +43,7 @@ def light_clip(shared: Path, name: str, *, start: int, frames: int) -> RealClip:
         batch = Batch(items=(probe.source_item(path, path.name, env.store),))
         batch = probe.STAGE.run(batch, probe.Config(), env)
         batch = shots.shots.fn(batch, shots.Config(min_s=0.1), env)
-        for stage in (detect, track, pose, segment, bind):
+        for stage in (detect, track, pose, segment, bind, refine):
             batch = stage.STAGE.run(batch, stage.Config(), env)
         batch = identify.identify.fn(batch, identify.Config(), env)
         assert not batch.rejects, batch.rejects

@@ -70,12 +70,27 @@ def footage_place(tmp_path_factory, shared) -> Path:
     [
         pytest.param(
             "bind.doubt=0.75",
-            ["probe", "shots", "detect", "track", "pose", "segment", "bind", "identify", "judge", "report", "shard"],
+            [
+                "probe",
+                "shots",
+                "detect",
+                "track",
+                "pose",
+                "segment",
+                "bind",
+                "refine",
+                "identify",
+                "judge",
+                "report",
+                "shard",
+            ],
             id="the first run",
         ),
         pytest.param("bind.doubt=0.75", [], id="the same again"),
         pytest.param(
-            "segment.side=128", ["segment", "bind", "identify", "judge", "report", "shard"], id="a mask setting"
+            "segment.side=128",
+            ["segment", "bind", "refine", "identify", "judge", "report", "shard"],
+            id="a mask setting",
         ),
         pytest.param("identify.same_person=0.3", ["identify", "judge", "report", "shard"], id="who is who"),
     ],

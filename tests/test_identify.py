@@ -111,7 +111,7 @@ def clip_item(store: Store, folder: Path, start: int, figures: list[Figure]) -> 
     made = {
         "shots": store.make("shots", f"aa{start:030d}", shots)[0],
         "segment": store.make("segment", f"bb{start:030d}", record(scene.segments, "segments.npz"))[0],  # type: ignore[arg-type]
-        "bind": store.make("bind", f"cc{start:030d}", record(bound(scene, frames=T), "people.npz"))[0],  # type: ignore[arg-type]
+        "refine": store.make("refine", f"cc{start:030d}", record(bound(scene, frames=T), "people.npz"))[0],  # type: ignore[arg-type]
     }
     return Item(key=key, source="walk.mp4", path="", part=f"{start:08d}", frames=T, artifacts=made)
 

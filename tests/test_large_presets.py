@@ -67,7 +67,10 @@ def test_from_a_video_to_shards(capfd, tmp_path, weights, video, preset, kinds):
     )  # fmt: skip
     assert done.code == 0, done.err
     stages = done.summary["stages"]
-    assert all(stages[name]["ran"] == 1 for name in ("detect", "track", "pose", "segment", "bind", "identify", "judge"))
+    assert all(
+        stages[name]["ran"] == 1
+        for name in ("detect", "track", "pose", "segment", "bind", "refine", "identify", "judge")
+    )
     assert done.summary["samples"] == 1, pq.read_table(tmp_path / "out" / "rejects.parquet").to_pylist()
     assert verify([str(tmp_path / "out")]) == 0
     row = pq.read_table(tmp_path / "out" / "index.parquet").to_pylist()[0]
