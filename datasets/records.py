@@ -29,7 +29,7 @@ Kind = Literal["human", "robot"]
 UNKNOWN, HIDDEN, VISIBLE = 0, 1, 2
 
 
-def _check(record: object, name: str, shape: tuple[object, ...], dtype: type) -> None:
+def check_field(record: object, name: str, shape: tuple[object, ...], dtype: type) -> None:
     """Hold one field to its shape (numbers are exact, letters bind to the first size seen) and dtype, and lock it."""
     array = np.asarray(getattr(record, name))
     bound: dict[str, int] = {}
@@ -77,7 +77,7 @@ class Source:
     licence: str
 
     def __post_init__(self) -> None:
-        _check(self, "frame_map", (self.frames,), np.int32)
+        check_field(self, "frame_map", (self.frames,), np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,9 +111,9 @@ class Detections:
 
     def __post_init__(self) -> None:
         n = len(self.frame)
-        _check(self, "frame", (n,), np.int32)
-        _check(self, "box", (n, 4), np.float32)
-        _check(self, "score", (n,), np.float32)
+        check_field(self, "frame", (n,), np.int32)
+        check_field(self, "box", (n, 4), np.float32)
+        check_field(self, "score", (n,), np.float32)
         _ascending(self)
 
 
@@ -129,11 +129,11 @@ class Tracklets:
 
     def __post_init__(self) -> None:
         n = len(self.frame)
-        _check(self, "frame", (n,), np.int32)
-        _check(self, "box", (n, 4), np.float32)
-        _check(self, "score", (n,), np.float32)
-        _check(self, "tracklet", (n,), np.int32)
-        _check(self, "embedding", (n, "E"), np.float32)
+        check_field(self, "frame", (n,), np.int32)
+        check_field(self, "box", (n, 4), np.float32)
+        check_field(self, "score", (n,), np.float32)
+        check_field(self, "tracklet", (n,), np.int32)
+        check_field(self, "embedding", (n, "E"), np.float32)
         _ascending(self)
 
 
@@ -148,9 +148,9 @@ class Poses:
 
     def __post_init__(self) -> None:
         n, joints = len(self.frame), len(skeleton(self.skeleton).joints)
-        _check(self, "frame", (n,), np.int32)
-        _check(self, "keypoint", (n, joints, 2), np.float32)
-        _check(self, "score", (n, joints), np.float32)
+        check_field(self, "frame", (n,), np.int32)
+        check_field(self, "keypoint", (n, joints, 2), np.float32)
+        check_field(self, "score", (n, joints), np.float32)
         _ascending(self)
 
 
@@ -166,10 +166,10 @@ class Segments:
 
     def __post_init__(self) -> None:
         n = len(self.frame)
-        _check(self, "frame", (n,), np.int32)
-        _check(self, "tracklet", (n,), np.int32)
-        _check(self, "score", (n,), np.float32)
-        _check(self, "embedding", (n, "E"), np.float32)
+        check_field(self, "frame", (n,), np.int32)
+        check_field(self, "tracklet", (n,), np.int32)
+        check_field(self, "score", (n,), np.float32)
+        check_field(self, "embedding", (n, "E"), np.float32)
         if len(self.mask) != n:
             raise ValueError(f"segments.mask: want {n} masks, got {len(self.mask)}")
         _ascending(self)
@@ -211,13 +211,13 @@ class People:
             raise ValueError(f"people.present: want (P, T) bool, got {np.shape(self.present)}")
         people, frames = np.shape(self.present)
         joints = len(skeleton(self.skeleton).joints)
-        _check(self, "box", (people, frames, 4), np.float32)
-        _check(self, "keypoint", (people, frames, joints, 2), np.float32)
-        _check(self, "score", (people, frames, joints), np.float32)
-        _check(self, "flag", (people, frames, joints), np.uint8)
-        _check(self, "present", (people, frames), np.bool_)
-        _check(self, "visible", (people, frames), np.float32)
-        _check(self, "confidence", (people, frames), np.float32)
+        check_field(self, "box", (people, frames, 4), np.float32)
+        check_field(self, "keypoint", (people, frames, joints, 2), np.float32)
+        check_field(self, "score", (people, frames, joints), np.float32)
+        check_field(self, "flag", (people, frames, joints), np.uint8)
+        check_field(self, "present", (people, frames), np.bool_)
+        check_field(self, "visible", (people, frames), np.float32)
+        check_field(self, "confidence", (people, frames), np.float32)
         if len(self.mask) != people * frames:
             raise ValueError(f"people.mask: want {people} * {frames} masks, got {len(self.mask)}")
 
@@ -248,8 +248,8 @@ class Cast:
 
     def __post_init__(self) -> None:
         n = len(self.kind)
-        _check(self, "kind_confidence", (n,), np.float32)
-        _check(self, "identity_confidence", (n,), np.float32)
+        check_field(self, "kind_confidence", (n,), np.float32)
+        check_field(self, "identity_confidence", (n,), np.float32)
         if len(self.identity) != n or len(self.kind_reason) != n:
             raise ValueError(f"cast: want {n} names and reasons, got {len(self.identity)} and {len(self.kind_reason)}")
 
@@ -286,9 +286,9 @@ class Motion:
             raise ValueError(f"motion.pose: want (P, T, J, 3) float32, got {np.shape(self.pose)}")
         people, frames = np.shape(self.pose)[:2]
         joints = {"smpl": 24, "smplh": 52, "smplx": 55}[self.model]
-        _check(self, "pose", (people, frames, joints, 3), np.float32)
-        _check(self, "trans", (people, frames, 3), np.float32)
-        _check(self, "betas", (people, "B"), np.float32)
+        check_field(self, "pose", (people, frames, joints, 3), np.float32)
+        check_field(self, "trans", (people, frames, 3), np.float32)
+        check_field(self, "betas", (people, "B"), np.float32)
         if len(self.gender) != people:
             raise ValueError(f"motion.gender: want {people} names, got {len(self.gender)}")
         for name in ("pose", "trans", "betas"):
