@@ -6,9 +6,10 @@ BoxMOT is AGPL-3.0. It fetches re-ID weights of its own when an appearance track
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -41,6 +42,7 @@ class BoxMOTTracker:
     fps: Fraction
     buffer_s: float  # how long a lost track may wait for its person
     camera: bool = True  # follow the camera's own motion, where the tracker can
+    settings: Mapping[str, Any] = field(default_factory=dict)  # further arguments of BoxMOT's own class
     _tracker: object = None
     _frame: int = 0
     _rng: np.random.Generator | None = None
@@ -50,7 +52,7 @@ class BoxMOTTracker:
         # Two of them scale their buffer, given at 30 frames a second, by the whole number that is the rate.
         rate, buffer = max(round(float(self.fps)), 1), max(round(self.buffer_s * 30), 1)
         age = max(round(self.buffer_s * float(self.fps)), 1)
-        self._tracker = _build(self.name, rate=rate, buffer=buffer, age=age, camera=self.camera)
+        self._tracker = _build(self.name, rate, buffer, age, self.camera, self.settings)
 
     @property
     def wants_frames(self) -> bool:
@@ -104,19 +106,21 @@ class BoxMOTTracker:
         return filled
 
 
-def _build(name: TrackerName, *, rate: int, buffer: int, age: int, camera: bool) -> object:
+def _build(name: TrackerName, rate: int, buffer: int, age: int, camera: bool, settings: Mapping[str, Any]) -> object:
     import boxmot
     import boxmot.utils
 
     # Its log opens to standard error when it is first imported; each tracker would announce itself there, and so would
     # each frame whose camera motion it cannot follow.
     logging.getLogger("boxmot").setLevel(logging.ERROR)
+    ours: dict[str, Any]
     if name == "bytetrack":
-        return boxmot.ByteTrack(frame_rate=rate, track_buffer=buffer, track_thresh=0.4, match_thresh=0.8)
+        ours = {"frame_rate": rate, "track_buffer": buffer, "track_thresh": 0.4, "match_thresh": 0.8}
+        return boxmot.ByteTrack(**{**ours, **settings})
     if name == "botsort":
-        return boxmot.BotSort(
-            frame_rate=rate, track_buffer=buffer, track_high_thresh=0.4, new_track_thresh=0.5, use_cmc=camera
-        )
+        ours = {"frame_rate": rate, "track_buffer": buffer, "track_high_thresh": 0.4, "new_track_thresh": 0.5}
+        return boxmot.BotSort(**{**ours, "use_cmc": camera, **settings})
     if name == "occluboost":
-        return boxmot.OccluBoost(max_age=age, det_thresh=0.4, new_track_thresh=0.5, use_cmc=camera, gta_enabled=False)
+        ours = {"max_age": age, "det_thresh": 0.4, "new_track_thresh": 0.5, "use_cmc": camera, "gta_enabled": False}
+        return boxmot.OccluBoost(**{**ours, **settings})
     raise ValueError(f"track.tracker: want bytetrack, botsort or occluboost, got {name!r}")
