@@ -17,6 +17,9 @@ from datasets.masks import Masks
 from datasets.video import VideoWriter
 from tasks.backends.logit_file import LogitFile
 from tasks.backends.sam2 import BoundedPredictor, ClipFrames, Sam2, predictor
+from tasks.ops.drift import drifted
+from tasks.ops.mask_ops import box_of
+from tasks.ops.prompts import prompts_of
 from tests.draw_tracks import SIZE, Figure, draw, picture, walk
 from tests.tiny_sam2 import IMAGE_SIZE, tiny_sam2_checkpoint
 
@@ -87,6 +90,24 @@ def test_logits_equal_the_stock_predictors(
     assert got.keys() == wanted.keys()
     assert max(np.abs(got[key] - wanted[key]).max() for key in wanted) < 1e-4
     assert 0.02 < np.mean([(logits > 0).mean() for logits in wanted.values()]) < 0.98, "all or nothing proves nothing"
+
+
+def test_backward_from_the_latest_prompt_equals_the_stock_predictor(
+    model: BoundedPredictor, stock: Any, tmp_path: Path
+) -> None:
+    """Two prompted frames: the way back begins at the later one, and both condition it."""
+    write_frames(tmp_path, 12)
+    state = stock.init_state(str(tmp_path))
+    ours = model.session(state["images"], (96, 120))
+    for t in (2, 9):
+        prompt(stock, state, t, [7])
+        prompt(model, ours, t, [7])
+    wanted = {t: logits[0, 0] for t, _, logits in stock.propagate_in_video(state, start_frame_idx=9, reverse=True)}
+    got = {t: logits for t, _, logits, _ in model.follow(ours, [0], reverse=True, newest=True)}
+    assert list(got) == list(range(9, -1, -1)) == list(wanted)
+    for t, logits in got.items():
+        whole = torch.nn.functional.interpolate(logits[None, None], (96, 120), mode="bilinear", align_corners=False)
+        assert (whole[0, 0] - wanted[t]).abs().max() < 1e-4, t
 
 
 class Endless:
@@ -174,6 +195,54 @@ def test_tracklets_are_carried_beyond_their_ends_and_exclude_each_other(
     assert rows == list(backend.segment(path, frames, SIZE, scene.tracklets, scene.poses))
     nobody = replace(scene.tracklets, tracklet=np.full_like(scene.tracklets.tracklet, -1))
     assert list(backend.segment(path, frames, SIZE, nobody, scene.poses)) == []
+
+
+@pytest.mark.parametrize(
+    ("boxes", "prompted", "wanted"),
+    [
+        pytest.param({}, [0], None, id="the mask holds its boxes"),
+        pytest.param({6: (0, 0, 30, 30), 7: (100, 30, 130, 110)}, [0], 6, id="it drifts: where it is furthest off"),
+        pytest.param({6: (0, 0, 0, 0)}, [0], 6, id="it is lost"),
+        pytest.param({6: (0, 0, 0, 0)}, [4], None, id="it was shown just there"),
+        pytest.param({18: (0, 0, 0, 0)}, [0], None, id="in contact a box proves nothing"),
+    ],
+)
+def test_drift(boxes: dict[int, tuple[int, ...]], prompted: list[int], wanted: int | None) -> None:
+    figures = [
+        Figure(x=walk(60, 60, 20), pieces=[(0, 20)]),
+        Figure(x=np.concatenate([np.full(15, 150.0), np.full(5, 65.0)]), look=1, pieces=[(0, 20)]),
+    ]
+    scene = draw(figures)
+    rows = np.flatnonzero(scene.owner == 0)
+    tight = scene.tracklets.box[rows].copy()
+    for t, box in boxes.items():
+        tight[t] = box
+    row = drifted(rows, scene.tracklets, tight, prompted)
+    assert (None if row is None else int(scene.tracklets.frame[row])) == wanted
+
+
+def test_a_drifting_tracklet_is_shown_again_and_a_holding_one_is_not(model: BoundedPredictor, tmp_path: Path) -> None:
+    """A random network drifts from a drawn box; a tracklet whose boxes are its own masks' does not."""
+    frames, path = 12, tmp_path / "clip.mp4"
+    figures = [Figure(x=walk(60, 80, frames), pieces=[(0, frames)])]
+    with VideoWriter(path, fps=Fraction(25), size=SIZE) as writer:
+        for t in range(frames):
+            writer.write(picture(figures, t))
+    scene = draw(figures)
+    once = list(
+        Sam2(model=model, reach=0, prompts=1, rounds=0).segment(path, frames, SIZE, scene.tracklets, scene.poses)
+    )
+    again = list(Sam2(model=model, reach=0, prompts=1).segment(path, frames, SIZE, scene.tracklets, scene.poses))
+    assert once != again
+    masks = Masks.from_counts((row[3] for row in once), size=SIZE)
+    own = np.array([box_of(masks.decode(i)) for i in range(len(once))], np.float32)
+    held = replace(scene.tracklets, box=own)
+    backend = Sam2(model=model, reach=0, prompts=1)
+    shown = prompts_of(scene.tracklets, scene.poses, most=1)
+    with LogitFile() as kept:
+        backend._carry(ClipFrames(path, frames, IMAGE_SIZE), SIZE, shown, scene.tracklets, kept)
+        assert backend._shown_again(shown, scene.tracklets, scene.poses, kept, SIZE)
+        assert not backend._shown_again(shown, held, scene.poses, kept, SIZE)
 
 
 def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ from datasets.masks import encode_rle
 from datasets.records import Poses, Tracklets
 from datasets.video import read_window
 from tasks.backends.logit_file import LogitFile
-from tasks.ops.prompts import Prompt, prompts_of
+from tasks.ops.drift import drifted
+from tasks.ops.mask_ops import box_of
+from tasks.ops.prompts import Prompt, prompt_at, prompts_of
 
 CONFIGS = {
     "sam2.1-hiera-tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",
@@ -113,17 +115,17 @@ class BoundedPredictor(SAM2VideoPredictor):
 
     @torch.inference_mode()
     def follow(
-        self, state: dict[str, Any], last: Sequence[int], *, reverse: bool
+        self, state: dict[str, Any], last: Sequence[int], *, reverse: bool, newest: bool = False
     ) -> Iterator[tuple[int, int, torch.Tensor, float]]:
         """(frame, object, mask logits (S/4, S/4), object score logit), frame by frame from the first prompts on.
 
         Each object goes from its earliest prompt to frame `last[object]`, forward or in reverse; forward comes
-        first, as in the stock predictor's use. What is further away than `reach` is forgotten, but for the prompts'
-        own frames.
+        first, as in the stock predictor's use. With `newest` it goes from its latest prompt, in reverse, in a session
+        of its own. What is further away than `reach` is forgotten, but for the prompts' own frames.
         """
         self.propagate_in_video_preflight(state)
         outputs = state["output_dict_per_obj"]
-        first = {i: min(out["cond_frame_outputs"]) for i, out in outputs.items()}
+        first = {i: (max if newest else min)(out["cond_frame_outputs"]) for i, out in outputs.items()}
         active = [i for i in outputs if (last[i] <= first[i] if reverse else last[i] >= first[i])]
         if not active:
             return
@@ -172,6 +174,7 @@ class Sam2:
     model: BoundedPredictor
     reach: int  # frames beyond a tracklet's ends
     prompts: int = 3  # most frames of a tracklet in which it is prompted
+    rounds: int = 2  # how often a tracklet whose mask drifts from its boxes is prompted once more
 
     def segment(
         self, path: Path, frames: int, size: tuple[int, int], tracklets: Tracklets, poses: Poses
@@ -184,10 +187,14 @@ class Sam2:
         prompts = prompts_of(tracklets, poses, most=self.prompts)
         order = sorted(prompts, key=lambda name: (min(p.frame for p in prompts[name]), name))
         pictures = ClipFrames(path, frames, self.model.image_size)
-        with LogitFile() as kept, _precision(self.model.device):
+        with LogitFile() as kept, precision(self.model.device):
             for k in range(0, len(order), _TOGETHER):
-                names = order[k : k + _TOGETHER]
-                self._carry(pictures, size, {name: prompts[name] for name in names}, tracklets, kept)
+                shown = {name: prompts[name] for name in order[k : k + _TOGETHER]}
+                for _ in range(self.rounds + 1):
+                    self._carry(pictures, size, shown, tracklets, kept)
+                    shown = self._shown_again(shown, tracklets, poses, kept, size)
+                    if not shown:
+                        break
             found = {(int(t), int(n)) for t, n in zip(tracklets.frame, tracklets.tracklet, strict=True)}
             for t in range(frames):
                 yield from _rows(t, kept.at(t), found, size)
@@ -217,12 +224,39 @@ class Sam2:
             for t, i, logits, score in self.model.follow(state, last, reverse=reverse):
                 kept.put(t, names[i], logits.float().cpu().numpy(), score)
 
+    def _shown_again(
+        self,
+        shown: dict[int, list[Prompt]],
+        tracklets: Tracklets,
+        poses: Poses,
+        kept: LogitFile,
+        size: tuple[int, int],
+    ) -> dict[int, list[Prompt]]:
+        """Of these tracklets, those whose mask has left their boxes, with one prompt more where it is furthest off."""
+        again = {}
+        for name, prompts in shown.items():
+            rows = np.flatnonzero(tracklets.tracklet == name)
+            tight = np.array([_tight(kept.at(int(t)).get(name), size) for t in tracklets.frame[rows]], np.float32)
+            row = drifted(rows, tracklets, tight, [prompt.frame for prompt in prompts])
+            if row is not None:
+                again[name] = sorted([*prompts, prompt_at(row, tracklets, poses)], key=lambda prompt: prompt.frame)
+        return again
+
+
+def _tight(logits: tuple[np.ndarray, float] | None, size: tuple[int, int]) -> np.ndarray:
+    """The box of low-resolution logits above 0, in the video's pixels; zeros where there is nothing."""
+    if logits is None:
+        return np.zeros(4, np.float32)
+    low = logits[0]
+    scale = np.array([size[1] / low.shape[1], size[0] / low.shape[0]] * 2, np.float32)
+    return box_of(low > 0) * scale
+
 
 def _rows(
     t: int, logits: dict[int, tuple[np.ndarray, float]], found: set[tuple[int, int]], size: tuple[int, int]
 ) -> Iterator[tuple[int, int, float, bytes]]:
     """One frame's masks from low-resolution logits."""
-    whole = {name: _enlarge(low, size) for name, (low, _) in logits.items()}
+    whole = {name: enlarge(low, size) for name, (low, _) in logits.items()}
     rivals = sorted(name for name in whole if (t, name) in found)
     best = np.argmax([whole[name] for name in rivals], axis=0) if rivals else None
     for name in sorted(whole):
@@ -234,13 +268,13 @@ def _rows(
             yield t, name, float(1 / (1 + np.exp(-logits[name][1]))), counts
 
 
-def _enlarge(low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def enlarge(low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Logits at the video's size, as the stock predictor makes them."""
     tensor = torch.from_numpy(low)[None, None]
     return torch.nn.functional.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
-def _precision(device: torch.device) -> Any:
+def precision(device: torch.device) -> Any:
     """bfloat16 on a GPU, as Meta's examples run it; float32 elsewhere."""
     if device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)

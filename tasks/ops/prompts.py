@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.records import Poses, Tracklets
+from datasets.records import People, Poses, Tracklets
 from tasks.ops.clean import contacts
 from tasks.ops.pose_owner import borrowed_poses
 
@@ -39,26 +39,40 @@ def prompts_of(tracklets: Tracklets, poses: Poses, *, most: int) -> dict[int, li
         best = max(worth[row] for row in chosen)
         # A contact frame beside a clean one would teach the segmenter both people.
         keep = sorted(row for row in chosen if worth[row] >= best - 0.4)
-        out[int(name)] = [_prompt(row, tracklets, poses) for row in keep]
+        out[int(name)] = [prompt_at(row, tracklets, poses) for row in keep]
     return out
 
 
-def _prompt(row: int, tracklets: Tracklets, poses: Poses) -> Prompt:
+def prompt_at(row: int, tracklets: Tracklets, poses: Poses) -> Prompt:
+    """The prompt that shows the person of one row: box, sure joints, and the others' joints as what it is not."""
     here = np.flatnonzero(tracklets.frame == tracklets.frame[row])
     here = here[tracklets.tracklet[here] >= 0]
     score = poses.score[here, :_BODY].copy()
     score[borrowed_poses(tracklets.box[here], poses.keypoint[here, :_BODY], score)] = 0.0
     own = int(np.flatnonzero(here == row)[0])
-    box = tracklets.box[row]
-    on = _surest(poses.keypoint[row, :_BODY], score[own], box)
+    points = poses.keypoint[here, :_BODY]
+    return _prompt(int(tracklets.frame[row]), own, tracklets.box[row], points, score)
+
+
+def prompt_in(people: People, person: int, frame: int) -> Prompt:
+    """The prompt that shows a bound person in a frame; the other people's joints are what it is not."""
+    who = np.flatnonzero(people.present[:, frame])
+    own = int(np.flatnonzero(who == person)[0])
+    points, score = people.keypoint[who, frame, :_BODY], people.score[who, frame, :_BODY]
+    return _prompt(frame, own, people.box[person, frame], points, score)
+
+
+def _prompt(frame: int, own: int, box: np.ndarray, keypoint: np.ndarray, score: np.ndarray) -> Prompt:
+    """keypoint (N, J, 2), score (N, J) of everyone in the frame; `own` is the row of whom to show."""
+    on = _surest(keypoint[own], score[own], box)
     reach = 0.1 * float(box[3] - box[1])
-    off = [_surest(poses.keypoint[other, :_BODY], score[i], box) for i, other in enumerate(here) if other != row]
+    off = [_surest(keypoint[other], score[other], box) for other in range(len(keypoint)) if other != own]
     away = np.concatenate([np.zeros((0, 2), np.float32), *off])
     if len(on) and len(away):
         away = away[np.linalg.norm(away[:, None] - on[None], axis=-1).min(1) > reach]
     away = away[:_POINTS]
     return Prompt(
-        frame=int(tracklets.frame[row]),
+        frame=frame,
         box=box.astype(np.float32),
         points=np.concatenate([on, away]).astype(np.float32),
         labels=np.concatenate([np.ones(len(on)), np.zeros(len(away))]).astype(np.int32),
