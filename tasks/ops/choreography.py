@@ -71,7 +71,7 @@ def duet(
             fps=FPS, path=path, heading=_heading(path, to_partner, figure.towards), gaze=to_partner, reach=reach,
             phase=float(rng.uniform(0, 2)), energy=float(rng.uniform(0.85, 1.2)),
         )  # fmt: skip
-        out.append(_amass(*walk(moves), genders[side < 0], rng))
+        out.append(amass_arrays(*walk(moves), genders[side < 0], rng))
     return out[0], out[1]
 
 
@@ -128,7 +128,7 @@ def _reach(figure: Figure, time: np.ndarray, path: np.ndarray, to_partner: np.nd
     return raised[:, None] * np.stack([left, 1 - left], axis=1) * 0.95
 
 
-def _amass(pose: np.ndarray, pelvis: np.ndarray, gender: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def amass_arrays(pose: np.ndarray, pelvis: np.ndarray, gender: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The arrays of an AMASS file from SMPL-H angles (T, 52, 3) and pelvis places (T, 3), Y up."""
     pose = pose.copy()
     pose[:, 0] = rotate_root(_Y_TO_Z, pose[:, 0])

@@ -24,6 +24,8 @@ TRACK_M = 0.085  # feet to either side of the line walked
 STEPS_S = 1.95  # steps a second
 SWING = 0.78  # share of a step that the foot is in the air
 SMPLH_JOINTS = 52
+BOW = 0.75  # radians that hips, and as much again the spine, bend forward for each metre of a crouch
+HANGS_M = 0.15  # held this high, feet have left the floor and legs hang
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Walk:
     reach: np.ndarray  # (T, 2) 0..1 how far the left and right arm are raised to the side
     phase: float = 0.0  # 0..2, which foot swings first and when
     energy: float = 1.0  # of arms and hips
+    drop: np.ndarray | None = None  # (T,) metres that the hips go down: a crouch, heels off the floor, back bent
+    rise: np.ndarray | None = None  # (T,) metres that somebody holds this one off the floor, legs hanging
 
 
 def walk(moves: Walk) -> tuple[np.ndarray, np.ndarray]:
@@ -55,13 +59,40 @@ def walk(moves: Walk) -> tuple[np.ndarray, np.ndarray]:
     sway = 0.018 * np.cos(np.pi * (beat + 0.5)) * moves.energy
     pelvis[:, [0, 2]] += sway[:, None] * np.stack([np.cos(moves.heading), -np.sin(moves.heading)], axis=1)
     twist = 0.1 * stride * np.sin(np.pi * (beat + 0.5)) * moves.energy
-    root = _about("y", moves.heading + twist) * _about("x", 0.03 * stride)
+    bow = 0.03 * stride
+    if moves.drop is not None:
+        # Who crouches sits back and bends forward over the feet.
+        bow = bow + BOW * moves.drop
+        pelvis[:, 1] -= moves.drop
+        pelvis[:, [0, 2]] -= (0.35 * moves.drop)[:, None] * _ahead(moves.heading)
+    if moves.rise is not None:
+        pelvis[:, 1] += moves.rise
+    root = _about("y", moves.heading + twist) * _about("x", bow)
     pose = np.zeros((frames, SMPLH_JOINTS, 3))
     pose[:, 0] = root.as_rotvec()
     for side, foot in enumerate(feet):
         _solve_leg(pose, side, root, pelvis, foot)
     _upper_body(pose, moves, beat, stride, twist)
+    if moves.drop is not None:
+        pose[:, [3, 6, 9], 0] += (BOW * moves.drop / 3)[:, None]
+        pose[:, [12, 15], 0] -= (0.5 * BOW * moves.drop)[:, None]  # the eyes stay on the room
+    if moves.rise is not None:
+        _hang_legs(pose, moves.rise)
     return pose, pelvis
+
+
+def _ahead(heading: np.ndarray) -> np.ndarray:
+    """The direction (T, 2) x, z of a heading (T,)."""
+    return np.stack([np.sin(heading), np.cos(heading)], axis=1)
+
+
+def _hang_legs(pose: np.ndarray, rise: np.ndarray) -> None:
+    """Let go of the floor: the legs of somebody held up bend at the knees, one more than the other."""
+    free = np.clip(rise / HANGS_M, 0, 1)
+    for side, (thigh, shin) in enumerate(((-0.2, 0.9), (-0.35, 1.3))):
+        for joint, angle in ((1 + side, thigh), (4 + side, shin), (7 + side, 0.4), (10 + side, 0.0)):
+            hanging = _about("x", np.full(len(rise), angle))
+            pose[:, joint] = _mix(Rotation.from_rotvec(pose[:, joint]), hanging, free).as_rotvec()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +124,8 @@ def _foot(moves: Walk, side: int, time: np.ndarray) -> _Foot:
     rise = np.clip((since / lift - 0.62) / 0.38, 0, 1) ** 2 * (share <= 0)
     pitch = roll * np.where(share > 0, 0.75 * _bump(share, 0.0, 0.55, 0.75), 0.75 * rise)
     pitch -= roll * 0.24 * _bump(share, 0.7, 1.0, 0.24) + roll * 0.24 * np.clip(1 - since / (0.18 * lift), 0, 1)
+    if moves.drop is not None:
+        pitch = pitch + 1.2 * moves.drop  # the shin leans over more than an ankle bends
     height = 0.035 * roll * np.sin(np.pi * share) ** 2
     # While it rolls, the foot turns about its ball (toes down) or its heel (toes up), which stays on the floor.
     pivot = np.where(pitch[:, None] > 0, BALL, [0.0, -ANKLE_M, -0.05])

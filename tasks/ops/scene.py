@@ -19,7 +19,7 @@ import yaml
 from datasets.records import to_plain
 
 Look = Literal["dressed", "plain", "robot"]
-CameraKind = Literal["static", "pan", "orbit"]
+CameraKind = Literal["static", "pan", "orbit", "handheld"]
 Gender = Literal["neutral", "female", "male"]
 MAX_TEXT = 1 << 20  # bytes of a scene file
 MAX_PERFORMERS = 32
@@ -50,6 +50,7 @@ class CameraSpec:
     azimuth_deg: float | None = None  # where it stands, seen from the performers: 0 on the +Z side, 90 on the +X side
     distance_m: float | None = None  # from the middle of the performance
     height_m: float | None = None  # above the floor
+    aim: tuple[float, float, float] | None = None  # x, y, z looked at; None: the people, who then stay in the picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "person": (0, 1000), "position": (-1000.0, 1000.0), "heading_deg": (-3600.0, 3600.0), "shape_seed": _SEED,
     "clothes_seed": _SEED, "seed": _SEED, "start_s": (0.0, 86400.0), "fov_deg": (5.0, 120.0),
     "azimuth_deg": (-3600.0, 3600.0), "distance_m": (0.3, 1000.0), "height_m": (0.02, 100.0), "duration_s": _POSITIVE,
+    "aim": (-1000.0, 1000.0),
 }  # fmt: skip
 
 
@@ -93,7 +95,12 @@ def parse_scene(text: str, where: str = "scene", *, name: str = "") -> Scene:
 
 def scene_to_json(scene: Scene) -> str:
     """The canonical JSON of a scene: equal scenes give equal text, and parse_scene gives the scene back."""
-    return json.dumps(to_plain(scene), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    plain = to_plain(scene)
+    for camera in plain["cameras"]:
+        # A field younger than the format is left out where it says nothing: content keys of older scenes stay.
+        if camera["aim"] is None:
+            del camera["aim"]
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def scene_from_json(text: str) -> Scene:

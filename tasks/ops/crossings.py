@@ -1,0 +1,128 @@
+"""Seed -> Crossings: short performances in which people cross, touch, leave and come back, for the benchmark.
+
+Another seed gives other people, clothes, cameras and timings. Crossing i of a seed is the same however many are asked
+for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from datasets.records import to_plain
+from tasks.ops.choreography import FPS
+from tasks.ops.crossing_figures import FIGURES
+from tasks.ops.dancer import Dancer, perform_dancer
+from tasks.ops.film import Film
+from tasks.ops.scene import CameraSpec, PerformerSpec, Scene, scene_to_json
+
+SECONDS = 4.0
+# Nearer than this, pelvis to pelvis, two who only pass would walk through one another; who touch may come this near.
+PASS_M, TOUCH_M = 0.55, 0.3
+_DRAWS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is asked of a crossing beside its seed."""
+
+    figures: tuple[str, ...]  # of FIGURES; one is drawn
+    people: tuple[int, ...]  # in turn from clip to clip
+    alike: bool = False  # everyone the same body in the same clothes
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "pass_behind": Scenario(figures=("pass_behind",), people=(2, 3, 4, 5)),
+    "swap_places": Scenario(figures=("swap_places",), people=(2, 4, 3, 5)),
+    "turn_about": Scenario(figures=("turn_about",), people=(2, 3, 2, 4)),
+    "same_clothes": Scenario(figures=("pass_behind", "swap_places", "turn_about"), people=(2, 2, 3, 2), alike=True),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crossing:
+    """One clip to be filmed: everything that its picture and its truth follow from."""
+
+    name: str  # a legal sample key
+    scenario: str  # of SCENARIOS
+    seed: int
+    files: Mapping[str, Mapping[str, np.ndarray]] = field(repr=False)  # AMASS arrays by the scene's motion names
+    scene: Scene  # with one camera
+    film: Film
+    audience: tuple[int, ...] = ()  # performers who only look on: nobody to bind
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all of it."""
+        out = hashlib.sha256()
+        about = [self.name, self.scenario, self.seed, to_plain(self.film), list(self.audience)]
+        out.update(json.dumps([scene_to_json(self.scene), *about], sort_keys=True).encode())
+        for file, arrays in self.files.items():
+            for key, array in arrays.items():
+                out.update(f"{file} {key} {array.dtype} {array.shape}".encode() + array.tobytes())
+        return out.hexdigest()
+
+
+def crossings(seed: int, count: int = 48, *, seconds: float = SECONDS) -> list[Crossing]:
+    """The first `count` crossings of a seed, scenario by scenario in turn. Raises ValueError for a negative number."""
+    if seed < 0 or count < 0 or not 1 <= seconds <= 60:
+        raise ValueError(f"crossings: want seed and count of 0 or more, 1 to 60 s, got {seed}, {count}, {seconds} s")
+    names = list(SCENARIOS)
+    return [_crossing(seed, i, names[i % len(names)], i // len(names), seconds) for i in range(count)]
+
+
+def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -> Crossing:
+    rng = np.random.default_rng((seed, index, 0xC5055))
+    spec = SCENARIOS[scenario]
+    people = spec.people[turn % len(spec.people)]
+    dancers = _drawn(rng, spec.figures[rng.integers(len(spec.figures))], people, seconds)
+    name = f"{scenario}-{seed}-{index:03d}"
+    genders = ["female" if spec.alike else str(rng.choice(["female", "male"])) for _ in dancers]
+    files = {
+        f"{name}-{i}.npz": perform_dancer(d, g, rng) for i, (d, g) in enumerate(zip(dancers, genders, strict=True))
+    }
+    shapes, clothes = rng.integers(2**31, size=(2, len(dancers))).tolist()
+    performers = tuple(
+        PerformerSpec(
+            motion=file, shape_seed=shapes[0 if spec.alike else i], clothes_seed=clothes[0 if spec.alike else i]
+        )
+        for i, file in enumerate(files)
+    )
+    camera = CameraSpec(
+        kind="static" if rng.random() < 0.6 else "pan", seed=int(rng.integers(2**31)),
+        fov_deg=round(float(rng.uniform(30, 45)), 1), azimuth_deg=round(float(rng.uniform(-20, 20)), 1),
+        height_m=round(float(rng.uniform(1.0, 1.9)), 2),
+    )  # fmt: skip
+    scene = Scene(
+        name=name, performers=performers, cameras=(camera,), seed=int(rng.integers(2**31)), duration_s=seconds
+    )
+    return Crossing(name=name, scenario=scenario, seed=seed, files=files, scene=scene, film=Film())
+
+
+def _drawn(rng: np.random.Generator, figure: str, people: int, seconds: float) -> list[Dancer]:
+    """The first of some drawings of a figure in which nobody walks through another, or the best of them."""
+    time = np.arange(round((seconds + 0.2) * FPS)) / FPS
+    best: tuple[float, list[Dancer]] | None = None
+    for _ in range(_DRAWS):
+        dancers = FIGURES[figure](rng, people, time)
+        spare = clearance(dancers)
+        if best is None or spare > best[0]:
+            best = (spare, dancers)
+        if spare >= 0:
+            break
+    assert best is not None
+    return best[1]
+
+
+def clearance(dancers: list[Dancer]) -> float:
+    """Metres by which the nearest two stay clear of one another; negative where they would walk through."""
+    spare = np.inf
+    for i, one in enumerate(dancers):
+        for j in range(i):
+            wanted = TOUCH_M if j in one.touches else PASS_M
+            spare = min(spare, float(np.linalg.norm(one.path - dancers[j].path, axis=1).min()) - wanted)
+    return spare
