@@ -61,6 +61,16 @@ class Masks:
                 out[part] = coco.area([{"size": list(self.size), "counts": self.counts(int(j))} for j in part])
         return out
 
+    def boxes(self) -> np.ndarray:
+        """The tight box of each mask, xyxy, half-open, pixels, (N, 4) float32; zeros for an empty one."""
+        out = np.zeros((len(self), 4), np.float32)
+        filled = np.flatnonzero(np.diff(self.offset) > 0)
+        for i in range(0, len(filled), 255):
+            part = filled[i : i + 255]
+            out[part] = coco.toBbox([{"size": list(self.size), "counts": self.counts(int(j))} for j in part])
+        out[:, 2:] += out[:, :2]
+        return out
+
     def select(self, index: Sequence[int] | np.ndarray) -> Masks:
         """The masks at these positions, in this order; -1 gives an empty mask."""
         return Masks.from_counts((b"" if i < 0 else self.counts(int(i)) for i in index), size=self.size)
