@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def film(crossing: Crossing, store: Store, config: Config = Config()) -> tuple[A
     motions = motions_of(crossing)
     body = body_digest(None, [(motion.model, motion.gender[0]) for motion in motions])
     inputs = [crossing.digest, body, f"render {render.VERSION}"]
-    about = {"crossing": crossing.name, "config": config, "version": VERSION}
+    about = {"crossing": crossing.name, "config": config, "version": VERSION, "weights": {}}
     key = content_key(STAGE, VERSION, config, inputs, {})
     return store.make(STAGE, key, lambda out: film_crossing(crossing, out, config), about=about)
 
@@ -56,10 +57,9 @@ def film_crossing(crossing: Crossing, out: Path, config: Config = Config()) -> N
     )
     shot = render.stage_shot(crossing.scene, motions_of(crossing), None, rendering)
     fps, size = Fraction(config.fps), rendering.size
-    frames = shot.num_frames // moments
     seen, inside = [], []
     with VideoWriter(out / "clip.mp4", fps=fps, size=size, crf=crossing.film.crf, gop=config.gop) as video:
-        for number, exposure in enumerate(_exposures(shot, rendering, frames, moments)):
+        for number, exposure in enumerate(_exposures(render.draw(shot, rendering), moments)):
             video.write(expose([moment.frame.color for moment in exposure], crossing.film, number))
             middle = exposure[crossing.film.middle]
             seen.append(middle.seen)
@@ -69,7 +69,7 @@ def film_crossing(crossing: Crossing, out: Path, config: Config = Config()) -> N
     save_record(
         Clip(
             key=crossing.name, source=f"{crossing.name}.mp4", sha256=crossing.digest, file="clip.mp4", start=0,
-            frames=frames, fps=fps, size=size, audio=False, licence="",
+            frames=people.num_frames, fps=fps, size=size, audio=False, licence="",
         ),
         out / "clip.npz",
     )  # fmt: skip
@@ -86,9 +86,7 @@ def motions_of(crossing: Crossing) -> list[Motion]:
     return [read_motion([(name, crossing.files[name])], source=name, sha256=crossing.digest) for name in names]
 
 
-def _exposures(shot: render.Shot, config: render.Config, frames: int, moments: int) -> Iterator[list[render.Moment]]:
-    """Frame by frame, the moments that fall into it."""
-    drawn = render.draw(shot, config)
-    for _ in range(frames):
-        yield [next(drawn) for _ in range(moments)]
-    drawn.close()
+def _exposures(moments: Iterator[render.Moment], number: int) -> Iterator[list[render.Moment]]:
+    """The moments that fall into each frame, `number` at a time; an unfinished last frame is left out."""
+    while len(exposure := list(islice(moments, number))) == number:
+        yield exposure
