@@ -1,0 +1,256 @@
+"""Frames, People -> People: everybody's masks made again, now that it is known who is who."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from datasets.masks import Masks, encode_window
+from datasets.records import People
+from tasks.ops.body import draw_body
+from tasks.ops.carry import Evidence, Window, join, sureness
+from tasks.ops.identity_evidence import SEEN, Actors, Learned, actors_of, distances, evidence_of, learn, looks
+from tasks.ops.joint_cut import decide, enlarge, union
+from tasks.ops.mask_ops import box_of
+from tasks.ops.occlusion import flags, visible_shares
+from tasks.ops.scenery import Scenery, camera_step, is_still
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRules:
+    """How masks are made again."""
+
+    side: int = 176  # the longer side that tall people have in the picture that is worked on, pixels
+    most_side: int = 512  # and the longer side of that picture at most
+    chunk: int = 320  # frames that are worked on together
+    overlap: int = 15  # frames before and after them that are looked at too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cut:
+    """One frame's people, cut apart."""
+
+    who: list[int]
+    window: Window
+    margin: np.ndarray  # (N, h, w) above 0: theirs
+    visible: np.ndarray  # (N,)
+
+
+def identity_masks(frames: Iterable[np.ndarray], people: People, *, fps: float, rules: MaskRules) -> People:
+    """People with masks, boxes, visible shares and flags made from the whole clip; who is who, poses, presence stay.
+
+    frames: (h, w, 3) uint8 RGB, all of the clip's, in order; read once, and held small, `rules.chunk` at a time.
+    """
+    size = people.mask.size
+    small = _working_size(people, rules)
+    ratio = small[1] / size[1], small[0] / size[0]
+    made = _Made(people)
+    for start, pictures, wanted in _chunks(frames, small, rules):
+        run = Run.of(people, pictures, start, ratio, fps)
+        for t, cut in run.cuts():
+            if start + t in wanted:
+                made.write(start + t, cut, ratio)
+    return made.people()
+
+
+def _working_size(people: People, rules: MaskRules) -> tuple[int, int]:
+    """(h, w) of the picture that is worked on: tall people are `rules.side` high in it, nothing is enlarged."""
+    h, w = people.mask.size
+    sides = (people.box[..., 2:] - people.box[..., :2]).max(-1)[people.present]
+    tall = float(np.quantile(sides, 0.9)) if len(sides) else float(max(h, w))
+    scale = min(1.0, rules.side / max(tall, 1.0), rules.most_side / max(h, w))
+    return max(2, round(h * scale)), max(2, round(w * scale))
+
+
+def _chunks(
+    frames: Iterable[np.ndarray], size: tuple[int, int], rules: MaskRules
+) -> Iterator[tuple[int, list[np.ndarray], range]]:
+    """(first frame, pictures, frames wanted of them): all frames in order, with some around them to look at."""
+    held: list[np.ndarray] = []
+    start, done = 0, 0
+    for frame in frames:
+        held.append(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA))
+        if start + len(held) == done + rules.chunk + rules.overlap:
+            yield start, held, range(done, done + rules.chunk)
+            done += rules.chunk
+            held = held[done - rules.overlap - start :]
+            start = done - rules.overlap
+    if start + len(held) > done:
+        yield start, held, range(done, start + len(held))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """A run of frames and the people in it, in pixels of the small pictures."""
+
+    pictures: list[np.ndarray]
+    grey: list[np.ndarray]
+    actors: Actors
+    masks: dict[tuple[int, int], np.ndarray]  # (person, frame) -> what was cut out before, of their window
+    distance: dict[tuple[int, int], np.ndarray | None]
+    free: list[np.ndarray]
+    fps: float
+    dis: cv2.DISOpticalFlow
+
+    @classmethod
+    def of(cls, people: People, pictures: list[np.ndarray], start: int, ratio: tuple[float, float], fps: float) -> Run:
+        """Take a run of frames from a clip's people."""
+        span = slice(start, start + len(pictures))
+        scale = np.array(ratio, np.float32)
+        size = pictures[0].shape[:2]
+        filled = np.diff(people.mask.offset).reshape(people.present.shape) > 0
+        actors = actors_of(
+            people.box[:, span] * np.tile(scale, 2), people.keypoint[:, span] * scale, people.score[:, span],
+            people.present[:, span], filled[:, span], size=size, fps=fps,
+        )  # fmt: skip
+        masks, distance = {}, {}
+        for t in range(len(pictures)):
+            for p in actors.live(t):
+                distance[p, t] = distances(actors, p, t)
+                if filled[p, start + t]:
+                    whole = people.mask_at(p, start + t).view(np.uint8)
+                    x0, y0, x1, y1 = actors.window[p, t]
+                    masks[p, t] = cv2.resize(whole * 255, size[::-1], interpolation=cv2.INTER_AREA)[y0:y1, x0:x1] > 127
+        return cls(
+            pictures=pictures,
+            grey=[cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures],
+            actors=actors,
+            masks=masks,
+            distance=distance,
+            free=_free(actors, masks, distance, size, len(pictures)),
+            fps=fps,
+            dis=cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST),
+        )
+
+    def cuts(self) -> Iterator[tuple[int, Cut]]:
+        """Each frame in which somebody is looked for, and its people cut apart."""
+        scenery = self._scenery()
+        learned = self._learned(scenery)
+        own: list[list[Evidence | None]] = [[None] * len(self.pictures) for _ in self.actors.box]
+        for t in range(len(self.pictures)):
+            for p in self.actors.live(t):
+                own[p][t] = self._evidence(p, t, learned, scenery)
+        joined = join(own, self._motion)
+        for t in range(len(self.pictures)):
+            who = self.actors.live(t)
+            if who:
+                yield t, self._cut(t, who, [joined[p][t] for p in who])
+
+    def _scenery(self) -> Scenery:
+        step = None
+        if not is_still(self.pictures, self.free, self.fps):
+            pairs = zip(self.grey[:-1], self.grey[1:], strict=True)
+            step = [
+                camera_step(self.dis.calc(a, b, None), self.free[t] & self.free[t + 1])
+                for t, (a, b) in enumerate(pairs)
+            ]
+        return Scenery(pictures=self.pictures, free=self.free, step=step, fps=self.fps)
+
+    def _learned(self, scenery: Scenery) -> Learned:
+        """Colours from the masks there are, then again, with the girth, from what these colours lead to."""
+        chosen = [(p, t) for p, frames in enumerate(looks(self.actors)) for t in frames]
+        inside = {}
+        for p, t in chosen:
+            distance = self.distance[p, t]
+            near = distance < 0.05 if distance is not None else None
+            mask = self.masks.get((p, t), near)
+            inside[p, t] = mask & near if near is not None else mask
+        inside = {key: mask for key, mask in inside.items() if mask is not None}
+        learned = learn(self.pictures, self.actors, inside, self.distance, self.free, girth=False)
+        for _ in range(2):
+            inside = {(p, t): self._evidence(p, t, learned, scenery).odds > 0 for p, t in inside}
+            learned = learn(self.pictures, self.actors, inside, self.distance, self.free, girth=True)
+        return learned
+
+    def _evidence(self, p: int, t: int, learned: Learned, scenery: Scenery) -> Evidence:
+        return evidence_of(self.pictures[t], self.distance[p, t], self.actors, p, t, learned, scenery)
+
+    def _motion(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        flow = self.dis.calc(self.grey[a], self.grey[b], None)
+        return flow, sureness(self.pictures, a, b, flow)
+
+    def _cut(self, t: int, who: list[int], evidence: Sequence[Evidence | None]) -> Cut:
+        there = [one for one in evidence if one is not None]
+        window = union([one.window for one in there])
+        x0, y0, x1, y1 = window
+        size, corner = (y1 - y0, x1 - x0), np.array([x0, y0], np.float32)
+        a = self.actors
+        bones = []
+        for p in who:
+            drawn = draw_body(
+                a.keypoint[p, t] - corner, a.score[p, t], float(a.scale[p, t]), size, girth=0.5, min_score=SEEN
+            )
+            bones.append(drawn if drawn.any() else None)
+        margin = decide(there, bones, window)
+        masks = margin > 0
+        claimed = masks.copy()
+        for n, one in enumerate(there):
+            p0, q0, p1, q1 = one.window
+            claimed[n, q0 - y0 : q1 - y0, p0 - x0 : p1 - x0] |= one.odds > 0
+        box = a.box[who, t] - np.tile(corner, 2)
+        visible = visible_shares(masks, claimed, box, a.keypoint[who, t] - corner, a.score[who, t])
+        return Cut(who=who, window=window, margin=margin, visible=visible)
+
+
+def _free(
+    actors: Actors,
+    masks: dict[tuple[int, int], np.ndarray],
+    distance: dict[tuple[int, int], np.ndarray | None],
+    size: tuple[int, int],
+    frames: int,
+) -> list[np.ndarray]:
+    """What is certainly nobody's, (h, w) bool a frame."""
+    out = [np.ones(size, bool) for _ in range(frames)]
+    for (p, t), near in distance.items():
+        x0, y0, x1, y1 = actors.window[p, t]
+        mask = masks.get((p, t))
+        taken = near < 0.35 if near is not None else np.ones((y1 - y0, x1 - x0), bool)
+        if mask is not None:
+            taken |= cv2.dilate(mask.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
+        out[t][y0:y1, x0:x1] &= ~taken
+    return out
+
+
+class _Made:
+    """The clip's masks as they come."""
+
+    def __init__(self, people: People) -> None:
+        self.given = people
+        self.box = people.box.copy()
+        self.visible = np.zeros_like(people.visible)
+        self.flag = np.zeros_like(people.flag)
+        self.counts = [[b""] * people.num_frames for _ in range(people.num_people)]
+
+    def write(self, t: int, cut: Cut, ratio: tuple[float, float]) -> None:
+        """One frame."""
+        h, w = self.given.mask.size
+        x0, y0, x1, y1 = cut.window
+        rect = (
+            max(int(np.floor(x0 / ratio[0])), 0), max(int(np.floor(y0 / ratio[1])), 0),
+            min(int(np.ceil(x1 / ratio[0])), w), min(int(np.ceil(y1 / ratio[1])), h),
+        )  # fmt: skip
+        masks = np.stack([enlarge(one, cut.window, ratio, rect) for one in cut.margin])
+        for n, p in enumerate(cut.who):
+            self.counts[p][t] = encode_window(masks[n], rect[:2], (h, w))
+            if self.counts[p][t]:
+                self.box[p, t] = box_of(masks[n]) + np.tile(np.array(rect[:2], np.float32), 2)
+                self.visible[p, t] = cut.visible[n]
+        slack = max(2, round(0.01 * float(np.median(self.box[cut.who, t, 3] - self.box[cut.who, t, 1]))))
+        corner = np.array(rect[:2], np.float32)
+        keypoint, score = self.given.keypoint[:, t] - corner, self.given.score[:, t]
+        self.flag[:, t] = flags(masks, np.array(cut.who), keypoint, score, slack)
+
+    def people(self) -> People:
+        """The people with what was written."""
+        self.flag[~self.given.present] = 0
+        frames = np.arange(self.given.num_frames)
+        for p, own in enumerate(self.counts):
+            tight = np.array([bool(one) for one in own])
+            if tight.any():
+                for k in range(4):
+                    self.box[p, ~tight, k] = np.interp(frames[~tight], frames[tight], self.box[p, tight, k])
+        masks = Masks.from_counts((one for own in self.counts for one in own), size=self.given.mask.size)
+        return replace(self.given, box=self.box, visible=self.visible, flag=self.flag, mask=masks)
