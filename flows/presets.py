@@ -104,6 +104,7 @@ class _Large(TypedDict):
     track: track.Config
     pose: pose.Config
     segment: segment.Config
+    refine: refine.Config
 
 
 def _large_networks() -> _Large:
@@ -112,6 +113,7 @@ def _large_networks() -> _Large:
         "track": track.Config(tracker="botsort", reid="osnet-x1.0"),
         "pose": pose.Config(estimator="rtmw-l-384"),
         "segment": segment.Config(backend="sam2", sam2="sam2.1-hiera-large", reid="osnet-x1.0"),
+        "refine": refine.Config(masks="sam2", sam2="sam2.1-hiera-large"),
     }
 
 

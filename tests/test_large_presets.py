@@ -22,6 +22,8 @@ pytestmark = pytest.mark.usefixtures("here")
 SETTINGS = (
     "shots.min_s=0.5",
     "segment.sam2=sam2.1-hiera-tiny",
+    "refine.sam2=sam2.1-hiera-tiny",
+    "refine.image_size=64",
     f"segment.image_size={IMAGE_SIZE}",
     # What untrained networks see is no person to judge by; that it reaches the shards is what counts here.
     "judge.min_height=0.0",
