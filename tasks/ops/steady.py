@@ -83,7 +83,7 @@ def _steady(
     point, score, flag = (exchange(array, swapped, bones) for array in (point, score, flag))
     off = jumps(point, score, size, noise(point, score >= _SEEN, fps=fps), fps=fps, min_score=_SEEN, longest_s=fill_s)
     point, score = filled(point, score, off | _missing(people, p, score), round(fill_s * fps))
-    return smooth(point, score, size, fps=fps, min_score=_SEEN), score, flag, swapped.any(1)
+    return smooth(point, score, size, fps=fps, min_score=_SEEN), score, flag, np.asarray(swapped.any(1))
 
 
 def _missing(people: People, p: int, score: np.ndarray) -> np.ndarray:
