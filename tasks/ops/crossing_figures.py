@@ -7,11 +7,13 @@ Times, places, sides and who does what come from the rng.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from tasks.ops.dancer import Dancer, along, during
+
+# Half the picture's width at the middle of the stage, where the camera does not follow: beyond it nobody is seen.
+EDGE_M = 1.6
 
 Figure = Callable[[np.random.Generator, int, np.ndarray], list[Dancer]]
 
@@ -30,7 +32,7 @@ def pass_behind(rng: np.random.Generator, people: int, time: np.ndarray) -> list
 def swap_places(rng: np.random.Generator, people: int, time: np.ndarray) -> list[Dancer]:
     """Everybody walks to the place of the one opposite, each passing at a depth of its own."""
     places = _spread(rng, people, 0.68 if people < 4 else 0.6, at_least=1.0)
-    lanes = rng.permutation(np.arange(people) - (people - 1) / 2) * 0.62
+    lanes = rng.permutation(np.arange(people) - (people - 1) / 2) * rng.uniform(0.6, 0.72)
     go = rng.uniform(0.5, 0.8)
     there = go + rng.uniform(1.7, 2.1)
     out = []
@@ -54,6 +56,58 @@ def turn_about(rng: np.random.Generator, people: int, time: np.ndarray) -> list[
     for k, size in enumerate(rings):
         middle = np.array([width * (2 * k - 1) * (1 if len(rings) > 1 else 0), rng.uniform(-0.25, 0.25)])
         out += ring(rng, time, size, middle, first=len(out))
+    return out
+
+
+def leave_and_return(rng: np.random.Generator, people: int, time: np.ndarray) -> list[Dancer]:
+    """One (of three or more, perhaps two) walk out of the picture and come back past the others, who dance on."""
+    leavers = 1 if people == 2 or rng.random() < 0.5 else 2
+    side = rng.choice([-1.0, 1.0])
+    lanes = rng.permutation([0.65, -0.65])
+    out = []
+    for k in range(leavers):
+        out.append(_leave(rng, time, side=side, lane=float(lanes[k])))
+        side = -side
+    return out + [stay(rng, time, (x, 0.0)) for x in _spread(rng, people - len(out), 0.75)]
+
+
+def _leave(rng: np.random.Generator, time: np.ndarray, *, side: float, lane: float) -> Dancer:
+    begin = rng.uniform(0.05, 0.3)
+    gone = begin + rng.uniform(1.1, 1.25)
+    back = gone + rng.uniform(0.4, 0.6)
+    start, end = side * rng.uniform(0.6, 0.95), -side * rng.uniform(-0.2, 0.7)
+    out = side * (EDGE_M + 0.7 - 0.3 * lane)
+    points = [(start, lane), (start, lane), (out, lane), (out, lane), (end, lane), (end, lane)]
+    path = along(time, [0, begin, gone, back, back + 1.5, 9], points)
+    return Dancer(path=path, to=_camera_side(rng, path), towards=0.3)
+
+
+def crouch(rng: np.random.Generator, people: int, time: np.ndarray) -> list[Dancer]:
+    """One goes down, and comes up again a little further on, while another passes in front; the others sway behind."""
+    at = rng.uniform(-0.3, 0.3)
+    low, up = rng.uniform(0.5, 0.9), rng.uniform(2.9, 3.3)
+    depth, step = rng.uniform(0.36, 0.44), rng.uniform(0.25, 0.45) * rng.choice([-1.0, 1.0])
+    path = along(time, [0, low + 0.5, up - 0.6, 9], [(at, -0.3), (at, -0.3), (at + step, -0.3), (at + step, -0.3)])
+    down = Dancer(path=path, to=_camera_side(rng, path), towards=1.5, drop=depth * during(time, low, up, 0.6))
+    side = rng.choice([-1.0, 1.0])
+    front = along(
+        time, [0, 0.4, 1.5, 2.3, 3.4, 9],
+        [(side * 1.15, 0.42)] * 2 + [(at + step / 2, 0.42)] * 2 + [(side * rng.choice([-1.1, 1.1]), 0.42)] * 2,
+    )  # fmt: skip
+    out = [down, Dancer(path=front, to=_camera_side(rng, front), towards=0.4)]
+    if people >= 3:
+        out.append(walk_across(rng, time, depth=-1.0, side=-side, half=1.3, begin=rng.uniform(0.1, 0.8)))
+    return out + [stay(rng, time, (x * 1.2, -1.7)) for x in _spread(rng, people - len(out), 0.9)]
+
+
+def onlookers(rng: np.random.Generator, count: int, time: np.ndarray) -> list[Dancer]:
+    """An audience: people further back who stand, sway a little, and look at the stage."""
+    out = []
+    for x in rng.permutation(np.arange(-2.0, 2.1, 0.8))[:count]:
+        phase = rng.uniform(0, 2 * np.pi)
+        sway = 0.025 * np.stack([np.sin(1.3 * time + phase), np.cos(0.9 * time + phase)], axis=1)
+        path = np.array([x + rng.uniform(-0.1, 0.1), rng.uniform(-3.6, -3.0)]) + sway
+        out.append(Dancer(path=path, to=np.zeros_like(path), towards=3.0))
     return out
 
 
@@ -115,12 +169,3 @@ def _spread(rng: np.random.Generator, count: int, apart: float, at_least: float 
 def _camera_side(rng: np.random.Generator, path: np.ndarray) -> np.ndarray:
     """A point that is faced, (T, 2): before the stage, more or less to one side."""
     return np.broadcast_to(np.array([rng.uniform(-3, 3), rng.uniform(2.5, 4.0)]), path.shape)
-
-
-def mirrored(dancers: list[Dancer]) -> list[Dancer]:
-    """The same figure with left and right of the stage exchanged (steps and arms stay as they are)."""
-    flip = np.array([-1.0, 1.0])
-    return [replace(d, path=d.path * flip, to=d.to * flip) for d in dancers]
-
-
-FIGURES: dict[str, Figure] = {"pass_behind": pass_behind, "swap_places": swap_places, "turn_about": turn_about}

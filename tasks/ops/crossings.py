@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
 from datasets.records import to_plain
+from tasks.ops import contact_figures, crossing_figures
 from tasks.ops.choreography import FPS
-from tasks.ops.crossing_figures import FIGURES
+from tasks.ops.crossing_figures import EDGE_M, Figure
 from tasks.ops.dancer import Dancer, perform_dancer
 from tasks.ops.film import Film
-from tasks.ops.scene import CameraSpec, PerformerSpec, Scene, scene_to_json
+from tasks.ops.scene import CameraKind, CameraSpec, PerformerSpec, Scene, scene_to_json
 
 SECONDS = 4.0
 # Nearer than this, pelvis to pelvis, two who only pass would walk through one another; who touch may come this near.
@@ -26,20 +28,37 @@ PASS_M, TOUCH_M = 0.55, 0.3
 _DRAWS = 60
 
 
+PASSING: tuple[Figure, ...] = (
+    crossing_figures.pass_behind, crossing_figures.swap_places, crossing_figures.turn_about
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """What is asked of a crossing beside its seed."""
 
-    figures: tuple[str, ...]  # of FIGURES; one is drawn
-    people: tuple[int, ...]  # in turn from clip to clip
+    figures: tuple[Figure, ...] = PASSING  # one is drawn
+    people: tuple[int, ...] = (2, 3, 2, 4)  # in turn from clip to clip
     alike: bool = False  # everyone the same body in the same clothes
+    camera: Literal["framed", "fixed", "handheld"] = "framed"  # framed: everyone stays in the picture
+    audience: tuple[int, int] = (0, 0)  # onlookers, at least and at most
+    tempo: float = 1.0  # how much faster than usual they move
+    film: Literal["clean", "blurred", "dim"] = "clean"
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "pass_behind": Scenario(figures=("pass_behind",), people=(2, 3, 4, 5)),
-    "swap_places": Scenario(figures=("swap_places",), people=(2, 4, 3, 5)),
-    "turn_about": Scenario(figures=("turn_about",), people=(2, 3, 2, 4)),
-    "same_clothes": Scenario(figures=("pass_behind", "swap_places", "turn_about"), people=(2, 2, 3, 2), alike=True),
+    "pass_behind": Scenario(figures=(crossing_figures.pass_behind,), people=(2, 3, 4, 5)),
+    "swap_places": Scenario(figures=(crossing_figures.swap_places,), people=(2, 4, 3, 5)),
+    "turn_about": Scenario(figures=(crossing_figures.turn_about,)),
+    "embrace": Scenario(figures=(contact_figures.embrace,)),
+    "lift": Scenario(figures=(contact_figures.lift,)),
+    "exit": Scenario(figures=(crossing_figures.leave_and_return,), camera="fixed"),
+    "crouch": Scenario(figures=(crossing_figures.crouch,)),
+    "same_clothes": Scenario(people=(2, 2, 3, 2), alike=True),
+    "camera_pan": Scenario(camera="handheld"),
+    "motion_blur": Scenario(tempo=1.4, film="blurred"),
+    "low_light": Scenario(film="dim"),
+    "audience": Scenario(camera="fixed", audience=(2, 4)),
 }
 
 
@@ -78,13 +97,15 @@ def crossings(seed: int, count: int = 48, *, seconds: float = SECONDS) -> list[C
 def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -> Crossing:
     rng = np.random.default_rng((seed, index, 0xC5055))
     spec = SCENARIOS[scenario]
-    people = spec.people[turn % len(spec.people)]
-    dancers = _drawn(rng, spec.figures[rng.integers(len(spec.figures))], people, seconds)
+    time = np.arange(round((seconds + 0.2) * FPS)) / FPS
+    figure = spec.figures[rng.integers(len(spec.figures))]
+    dancers = _drawn(rng, figure, spec.people[turn % len(spec.people)], spec.tempo * time)
+    bound = len(dancers)
+    if spec.audience[1]:
+        dancers += crossing_figures.onlookers(rng, int(rng.integers(spec.audience[0], spec.audience[1] + 1)), time)
     name = f"{scenario}-{seed}-{index:03d}"
     genders = ["female" if spec.alike else str(rng.choice(["female", "male"])) for _ in dancers]
-    files = {
-        f"{name}-{i}.npz": perform_dancer(d, g, rng) for i, (d, g) in enumerate(zip(dancers, genders, strict=True))
-    }
+    files = {f"{name}-{i}.npz": perform_dancer(*one, rng) for i, one in enumerate(zip(dancers, genders, strict=True))}
     shapes, clothes = rng.integers(2**31, size=(2, len(dancers))).tolist()
     performers = tuple(
         PerformerSpec(
@@ -92,23 +113,48 @@ def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -
         )
         for i, file in enumerate(files)
     )
-    camera = CameraSpec(
-        kind="static" if rng.random() < 0.6 else "pan", seed=int(rng.integers(2**31)),
-        fov_deg=round(float(rng.uniform(30, 45)), 1), azimuth_deg=round(float(rng.uniform(-20, 20)), 1),
-        height_m=round(float(rng.uniform(1.0, 1.9)), 2),
-    )  # fmt: skip
     scene = Scene(
-        name=name, performers=performers, cameras=(camera,), seed=int(rng.integers(2**31)), duration_s=seconds
-    )
-    return Crossing(name=name, scenario=scenario, seed=seed, files=files, scene=scene, film=Film())
+        name=name, performers=performers, cameras=(_camera(spec.camera, rng),), seed=int(rng.integers(2**31)),
+        duration_s=seconds,
+    )  # fmt: skip
+    return Crossing(
+        name=name, scenario=scenario, seed=seed, files=files, scene=scene, film=_film(spec.film, rng),
+        audience=tuple(range(bound, len(dancers))),
+    )  # fmt: skip
 
 
-def _drawn(rng: np.random.Generator, figure: str, people: int, seconds: float) -> list[Dancer]:
+def _camera(how: str, rng: np.random.Generator) -> CameraSpec:
+    """In front of the stage, more or less to one side, between hip and head."""
+    still: CameraKind = "static" if rng.random() < 0.6 else "pan"
+    fov = round(float(rng.uniform(30, 45)), 1)
+    camera = CameraSpec(
+        kind="handheld" if how == "handheld" else still, seed=int(rng.integers(2**31)), fov_deg=fov,
+        azimuth_deg=round(float(rng.uniform(-20, 20)), 1), height_m=round(float(rng.uniform(1.0, 1.9)), 2),
+    )  # fmt: skip
+    if how != "fixed":
+        return camera
+    # Square pictures: as wide at the middle of the stage as EDGE_M says.
+    distance = EDGE_M / np.tan(np.radians(fov) / 2)
+    azimuth = round(float(rng.uniform(-7, 7)), 1)
+    aim = (0.0, round(float(rng.uniform(0.85, 1.05)), 2), 0.0)
+    return replace(camera, kind="static", aim=aim, azimuth_deg=azimuth, distance_m=round(float(distance), 2))
+
+
+def _film(how: str, rng: np.random.Generator) -> Film:
+    seed = int(rng.integers(2**31))
+    if how == "blurred":
+        return Film(subframes=7, seed=seed)
+    if how == "dim":
+        gain, noise = rng.uniform(0.05, 0.15), rng.uniform(0.03, 0.06)
+        return Film(gain=round(float(gain), 3), noise=round(float(noise), 3), crf=int(rng.integers(38, 43)), seed=seed)
+    return Film(seed=seed)
+
+
+def _drawn(rng: np.random.Generator, figure: Figure, people: int, time: np.ndarray) -> list[Dancer]:
     """The first of some drawings of a figure in which nobody walks through another, or the best of them."""
-    time = np.arange(round((seconds + 0.2) * FPS)) / FPS
     best: tuple[float, list[Dancer]] | None = None
     for _ in range(_DRAWS):
-        dancers = FIGURES[figure](rng, people, time)
+        dancers = figure(rng, people, time)
         spare = clearance(dancers)
         if best is None or spare > best[0]:
             best = (spare, dancers)

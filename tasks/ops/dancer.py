@@ -80,7 +80,7 @@ def during(time: np.ndarray, start: float, stop: float, ramp: float = 0.35) -> n
     return share * share * (3 - 2 * share)
 
 
-def beside(at: np.ndarray, heading: np.ndarray, ahead: float, left: float, height: float) -> np.ndarray:
+def beside(at: np.ndarray, heading: np.ndarray, *, ahead: float, left: float, height: float | np.ndarray) -> np.ndarray:
     """Places (T, 3) so far ahead, to the left and above the floor of somebody at (T, 2) who faces headings (T,)."""
     front = np.stack([np.sin(heading), np.cos(heading)], axis=1)
     side = np.stack([np.cos(heading), -np.sin(heading)], axis=1)
