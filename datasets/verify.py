@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import index
+from datasets import corrections, index
 from datasets.members import KEY, ShardError
 from datasets.shards import sidecar_path
 from datasets.verify_shard import Found, Note, check_shard
@@ -178,6 +178,8 @@ def _splits(rows: Sequence[Mapping[str, Any]], note: Note) -> None:
 
 def _files(folder: Path, shards: set[str], note: Note) -> None:
     known = {index.INDEX, index.REJECTS, index.DATASET, index.CARD, index.LOCK, *shards}
+    # A person's words lie beside what was made of them; the build neither writes nor removes them.
+    known |= {corrections.FILE, corrections.lock_name()}
     known |= {sidecar_path(Path(shard)).as_posix() for shard in shards}
     if not (folder / index.CARD).is_file():
         note(index.CARD, "", "want the dataset card, got no such file")

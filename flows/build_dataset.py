@@ -84,6 +84,7 @@ def build_dataset(
     limit: int | None = None,
     max_failed_fraction: float = 0.1,
     device: str = "cpu",
+    corrections: str | None = None,
 ) -> dict[str, Any]:
     """Build a dataset from videos, motion files or scenes; the parameters are the command's options.
 
@@ -100,6 +101,7 @@ def build_dataset(
         seed=seed,
         limit=limit,
         max_failed_fraction=max_failed_fraction,
+        corrections=corrections,
     )
     run = prepare(options, device=device)
     make_ready(run)
@@ -124,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         limit=arguments.limit,
         max_failed_fraction=arguments.max_failed_fraction,
+        corrections=arguments.corrections,
     )
     with _own_stdout() as stdout, _quiet(arguments.verbose), stoppable(_tell) as stop:
         try:
@@ -208,6 +211,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--seed", type=int, metavar="N", help="of scenes, cameras and splits")
     add("--limit", type=int, metavar="N", help="the first N sources only")
+    add(
+        "--corrections",
+        metavar="FILE",
+        help="what flows.review was told of clips (default: OUT/corrections.jsonl, where there is one)",
+    )
     add(
         "--max-failed-fraction",
         type=float,

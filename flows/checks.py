@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets import corrections
 from datasets.index import CARD, DATASET, INDEX, REJECTS
 from flows.errors import UsageError
 from flows.sources import SourceFile
@@ -17,7 +18,7 @@ from tasks.backends import weights
 from tasks.batch import Env
 
 # What a finished or unfinished dataset of ours holds.
-OURS = {"shards", "review", "report", INDEX, REJECTS, DATASET, CARD}
+OURS = {"shards", "review", "report", INDEX, REJECTS, DATASET, CARD, corrections.FILE}
 # Clips of a video in the store and in the shards, masks, poses and the report's previews, by the video's own size.
 FOOTAGE_FACTOR = 3.0
 # One rendered clip with depth, masks, preview, and its copy in a shard: about what the demo's takes.
@@ -71,9 +72,14 @@ def _check_writable(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {folder}: want a folder that can be written, got no permission in {existing}")
 
 
-def wanted_weights(stages: Iterable[tuple[Any, Any]], env: Env) -> list[WeightState]:
-    """The weights that stages with their configurations use, each once, and where they are. Downloads nothing."""
-    names = dict.fromkeys(name for stage, config in stages for name in stage.weights(config))
+def wanted_weights(
+    stages: Iterable[tuple[Any, Any]], env: Env, carried: Collection[Collection[str]] = ((),)
+) -> list[WeightState]:
+    """The weights that stages with their configurations use, each once, and where they are. Downloads nothing.
+
+    `carried` names, for each kind of source that there is, the artifacts that a person brought.
+    """
+    names = dict.fromkeys(name for stage, config in stages for has in carried for name in stage.used(config, has))
     out = []
     for name in names:
         entry, path = weights.weight(name), weights.found(name, env.weights)

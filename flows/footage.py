@@ -8,8 +8,10 @@ from flows.batches import by_count, by_frames, by_source
 from flows.intake import footage_items
 from flows.run import Run
 from flows.shelf import Shelf, shelve
+from flows.words import with_words
 from flows.work import Work
 from tasks.bind import bind
+from tasks.bring import bring
 from tasks.detect import detect
 from tasks.identify import identify
 from tasks.judge import judge
@@ -25,10 +27,11 @@ from tasks.track import track
 @flow(name="footage", validate_parameters=False)
 def footage(run: Run) -> Shelf:
     """Every video of the run to shards, tables and a page."""
-    work = Work(run, stages=13)
+    work = Work(run, stages=14)
     probed = work.each(probe, by_count(footage_items(run), run.runner.workers))
-    cut = work.each(shots, probed)
-    detected = work.each(detect, by_frames(work.gather(cut), run.runner.workers))
+    brought = work.each(bring, probed)
+    cut = work.each(shots, brought)
+    detected = work.each(detect, by_frames(with_words(work.gather(cut), run.corrections), run.runner.workers))
     tracked = work.each(track, detected)
     posed = work.each(pose, tracked)
     segmented = work.each(segment, posed)

@@ -8,6 +8,7 @@ from flows.batches import by_count, by_frames
 from flows.intake import motion_items
 from flows.run import Run
 from flows.shelf import Shelf, shelve
+from flows.words import with_words
 from flows.work import Work
 from tasks import motion as motions
 from tasks import shard
@@ -24,7 +25,7 @@ def motion(run: Run) -> Shelf:
     scenes = motions.compose(
         work.gather(read), work.settings(motions.motion), shard.splitter(work.settings(shard.shard))
     )
-    rendered = work.each(render, by_frames(scenes, run.runner.workers))
+    rendered = work.each(render, by_frames(with_words(scenes, run.corrections), run.runner.workers))
     judged = work.each(judge, rendered)
     shown = work.each(report, judged)
     return shelve(work, work.gather(shown), run)

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from datasets.corrections import Correction
 from datasets.records import Artifact
 from datasets.shards import finished
 from flows.checks import WeightState, bytes_free, bytes_needed, wanted_weights
@@ -15,8 +16,10 @@ from flows.intake import footage_items, motion_items
 from flows.presets import FootageConfig, MotionConfig
 from flows.run import Run
 from flows.settings import stages
+from flows.words import with_words
 from tasks import (
     bind,
+    bring,
     detect,
     identify,
     judge,
@@ -87,10 +90,10 @@ def forecast(run: Run) -> Plan:
     look = _Look(run.env, {name: StagePlan() for name in stages(run.config)})
     if isinstance(run.config, FootageConfig):
         taken = footage_items(run)
-        clips = _footage(taken, run.config, look)
+        clips = _footage(taken, run.config, look, run.corrections)
     else:
         taken = motion_items(run)
-        clips = _motion(taken, run.config, look)
+        clips = _motion(taken, run.config, look, run.corrections)
     _shards(look, run, [clip for clip in clips if clip is not None])
     return Plan(
         out=run.out,
@@ -107,8 +110,12 @@ def forecast(run: Run) -> Plan:
 
 def weights_of(run: Run) -> list[WeightState]:
     """The weights that the run's stages use, and where they are."""
-    used = (*CLIP_STAGES, identify.STAGE) if run.route == "footage" else ()
-    return wanted_weights([(stage, getattr(run.config, stage.name)) for stage in used], run.env)
+    if not isinstance(run.config, FootageConfig):
+        return []
+    used = [(stage, getattr(run.config, stage.name)) for stage in (*CLIP_STAGES, identify.STAGE)]
+    # What a person brought beside every source needs no network.
+    carried = dict.fromkeys(bring.artifacts_brought(source.path, run.config.bring) for source in run.sources)
+    return wanted_weights(used, run.env, carried)
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,16 @@ class _Look:
         artifact = found or Artifact(key=key, path=str(self.env.store.path(stage.name, key)))
         return replace(item, artifacts={**item.artifacts, stage.name: artifact}), found is not None
 
+    def brought(self, item: Item, config: bring.Config) -> Item | None:
+        """The item with what stands beside its source; None when a file is off, and rejects it."""
+        try:
+            artifacts = bring.artifacts_of(item, config, self.env)
+        except bring.BAD:
+            return None
+        for name, artifact in artifacts.items():
+            self.count("bring", self.env.store.find(name, artifact.key) is not None)
+        return replace(item, artifacts={**item.artifacts, **artifacts})
+
     def count(self, stage: str, found: bool) -> None:
         if found:
             self.plans[stage].reuse += 1
@@ -141,17 +158,20 @@ class _Look:
             self.plans[name].unknown_until = self.plans[name].unknown_until or until
 
 
-def _footage(taken: Batch, config: FootageConfig, look: _Look) -> list[Item | None]:
+def _footage(taken: Batch, config: FootageConfig, look: _Look, corrections: Sequence[Correction]) -> list[Item | None]:
     """Look at the footage route: the clips known so far, None for one that was turned away."""
     clips: list[Item] = []
     for item in taken.items:
         probed, there = look.at(probe.STAGE, item, config.probe)
-        cut, whole = look.at(shots.STAGE, probed, config.shots)
+        brought = look.brought(probed, config.bring)
+        if brought is None:
+            continue
+        cut, whole = look.at(shots.STAGE, brought, config.shots)
         if there and whole:
             clips += shots.clips_in(cut)[0]
         else:
             look.unknown((*(stage.name for stage in CLIP_STAGES), "identify", "judge", "report"), "shots")
-    seen = [(clip, True) for clip in clips]
+    seen = [(clip, True) for clip in with_words(Batch(items=tuple(clips)), corrections).items]
     for stage in CLIP_STAGES:
         seen = [look.at(stage, clip, getattr(config, stage.name)) for clip, _ in seen]
     known = _identified(look, seen, config.identify)
@@ -168,7 +188,7 @@ def _identified(look: _Look, bound: Sequence[tuple[Item, bool]], config: identif
             yield look.at(identify.STAGE, clip, config, (whole if there else "source=unknown",))[0]
 
 
-def _motion(taken: Batch, config: MotionConfig, look: _Look) -> list[Item | None]:
+def _motion(taken: Batch, config: MotionConfig, look: _Look, corrections: Sequence[Correction]) -> list[Item | None]:
     """Look at the motion route: the scenes known so far, None for one that was turned away."""
     read: list[Item] = []
     for item in taken.items:
@@ -178,8 +198,9 @@ def _motion(taken: Batch, config: MotionConfig, look: _Look) -> list[Item | None
     if len(read) < len(taken.items):
         # Who dances with whom follows from all that can be read; what is here is the plan so far.
         look.unknown(("render", "judge", "report"), "motion")
-    scenes = motion.compose(Batch(items=tuple(read)), config.motion, shard.splitter(config.shard)).items
-    rendered = [look.at(render.STAGE, scene, config.render)[0] for scene in scenes]
+    scenes = motion.compose(Batch(items=tuple(read)), config.motion, shard.splitter(config.shard))
+    said = with_words(scenes, corrections).items
+    rendered = [look.at(render.STAGE, scene, config.render)[0] for scene in said]
     return [_tail(look, clip, config, judge.JUDGE_MOTION, report.STAGE_MOTION) for clip in rendered]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from datasets.corrections import Correction
 from datasets.store import Store
 from flows import presets
 from flows.checks import check_folders, check_fraction
@@ -15,6 +16,7 @@ from flows.presets import Preset
 from flows.runners import Runner, parse_runner
 from flows.settings import override, stages
 from flows.sources import Kind, SourceFile, find_sources
+from flows.words import words_of
 from tasks import motion
 from tasks.batch import Env
 
@@ -36,6 +38,7 @@ class Options:
     seed: int | None = None
     limit: int | None = None
     max_failed_fraction: float = 0.1
+    corrections: str | None = None  # a file of a person's words; None: the one in OUT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class Run:
     runner: Runner
     out: str
     max_failed_fraction: float
+    corrections: tuple[Correction, ...] = ()  # a person's words that stand
+    corrections_file: str | None = None  # where they come from, when that is not OUT
 
     @property
     def route(self) -> str:
@@ -84,6 +89,8 @@ def prepare(options: Options, *, device: str = "cpu") -> Run:
         runner=runner,
         out=str(Path(out).absolute()),
         max_failed_fraction=options.max_failed_fraction,
+        corrections=words_of(out, options.corrections),
+        corrections_file=options.corrections and str(Path(options.corrections).absolute()),
     )
 
 

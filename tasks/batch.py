@@ -6,11 +6,12 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from datasets.corrections import Correction
 from datasets.records import Artifact
 from datasets.store import Store, content_key
 from tasks.backends import weights
@@ -39,6 +40,7 @@ class Item:
     part: str = ""  # what tells items of one source apart: a start frame, or a scene's JSON; part of every key
     frames: int = 0  # for balancing batches; 0 while unknown
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)  # stage -> what it made
+    words: tuple[Correction, ...] = ()  # what a person said of the clip; stages that heed it have it in their keys
 
     def folder(self, stage: str) -> Path:
         """The artifact folder that a stage made for this item."""
@@ -89,22 +91,33 @@ class Stage:
     inputs: tuple[str, ...]  # stages whose artifacts it reads
     compute: Callable[[Item, Any, Env, Path], None]  # open, call, save into the folder
     weights: Callable[[Any], Sequence[str]] = lambda config: ()  # names in the weights table that this config uses
+    heeds: tuple[str, ...] = ()  # a person's words that change what it makes
+    takes: tuple[str, ...] = ()  # artifacts that only some items have, of files brought beside their source
+    spared: Callable[[Any, Collection[str]], Collection[str]] = lambda config, has: ()  # weights not used with these
 
     def key(self, item: Item, config: Any, env: Env, extra: Sequence[str] = ()) -> str:
         """The content key of this stage's artifact for an item; `extra` names further inputs."""
-        inputs = [f"{name}={item.artifacts[name].key}" for name in self.inputs]
-        return content_key(self.name, self.version, config, [*inputs, *extra, item.part], self._digests(config, env))
+        taken = [name for name in self.takes if name in item.artifacts]
+        inputs = [f"{name}={item.artifacts[name].key}" for name in (*self.inputs, *taken)]
+        said = [f"said={word.id}" for word in item.words if word.word in self.heeds]
+        inputs = [*inputs, *extra, *said, item.part]
+        return content_key(self.name, self.version, config, inputs, self._digests(item, config, env))
 
     def make(self, item: Item, config: Any, env: Env, extra: Sequence[str] = ()) -> tuple[Item, bool]:
         """The item with this stage's artifact added, and whether that was already in the store."""
         key = self.key(item, config, env, extra)
-        digests = self._digests(config, env)
+        digests = self._digests(item, config, env)
         about = {"item": item.key, "config": config, "version": self.version, "weights": digests}
         artifact, reused = env.store.make(self.name, key, lambda out: self.compute(item, config, env, out), about=about)
         return replace(item, artifacts={**item.artifacts, self.name: artifact}), reused
 
-    def _digests(self, config: Any, env: Env) -> dict[str, str]:
-        return {name: weights.digest(name, env.weights) for name in self.weights(config)}
+    def used(self, config: Any, has: Collection[str]) -> tuple[str, ...]:
+        """The weights that are used for an item with these artifacts."""
+        spared = self.spared(config, has)
+        return tuple(name for name in self.weights(config) if name not in spared)
+
+    def _digests(self, item: Item, config: Any, env: Env) -> dict[str, str]:
+        return {name: weights.digest(name, env.weights) for name in self.used(config, item.artifacts)}
 
     def run(self, batch: Batch, config: Any, env: Env, extra: Sequence[str] = ()) -> Batch:
         """Every item of the batch through this stage; a fault or refusal of one becomes its reject.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datasets.corrections import Correction, clip_digest
 from datasets.records import Cast, Clip, People, load_record
 from tasks.batch import Item
 
@@ -27,3 +28,11 @@ def cast_of(item: Item) -> Cast:
     """What and who the item's people are: known to `render`, judged by `identify`."""
     stage = "render" if "render" in item.artifacts else "identify"
     return load_record(Cast, item.folder(stage) / "cast.npz")
+
+
+def words_on(item: Item) -> tuple[Correction, ...]:
+    """What a person said of this very clip: words on another cut of the same footage are left out."""
+    if not item.words:
+        return ()
+    digest = clip_digest(clip_of(item)[0])
+    return tuple(word for word in item.words if word.clip == digest)

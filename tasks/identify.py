@@ -18,9 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from datasets.records import Cast, Kind, People, Segments, load_record, save_record
 from tasks.backends.table import face_finder
 from tasks.batch import Batch, Env, Item, Stage
-from tasks.clips import clip_of, people_of
+from tasks.clips import clip_of, people_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
+from tasks.ops.corrections import NAMED, WORD, kinds_said
 from tasks.ops.crops import pad_cut
 from tasks.ops.hints import Hints, check_hints, hinted_kind
 from tasks.ops.identities import Named, name_people
@@ -84,13 +85,16 @@ class Group:
         if item.key not in self.named:
             looks_of(item)  # raises what made it unreadable
         named, hints = self.named[item.key], read_hints(self.config.hints)
+        said = _kinds_said(item)
         judged = kinds_in(item, config, env)
         kind, sure, reason = [], [], []
         for person, (found, confidence, why) in enumerate(judged):
-            word = hinted_kind(hints, source=item.source, key=item.key, person=person, identity=named.identity[person])
+            word = said.get(person) or hinted_kind(
+                hints, source=item.source, key=item.key, person=person, identity=named.identity[person]
+            )
             kind.append(word or found)
             sure.append(1.0 if word else confidence)
-            reason.append("a person's word" if word else why)
+            reason.append(WORD if word else why)
         cast = Cast(
             kind=tuple(kind),
             kind_confidence=np.array(sure, np.float32),
@@ -99,6 +103,12 @@ class Group:
             identity_confidence=named.confidence,
         )
         save_record(cast, out / "cast.npz")
+
+
+def _kinds_said(item: Item) -> dict[int, Kind]:
+    """Person -> what the review says they are."""
+    words = words_on(item)
+    return {p: word.kind for p, word in kinds_said(people_of(item), words)[0].items() if word.kind} if words else {}
 
 
 def _readable_looks(item: Item) -> list[np.ndarray | None] | None:
@@ -145,6 +155,7 @@ STAGE = Stage(
     inputs=("shots", "segment", "refine"),
     compute=lambda item, config, env, out: Group(items=(item,), config=config).compute(item, config, env, out),
     weights=lambda config: ("yunet",),
+    heeds=NAMED,
 )
 
 

@@ -13,15 +13,18 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from datasets.corrections import clip_digest
 from datasets.records import Sample, load_record, save_record
 from datasets.store import MANIFEST
 from datasets.video import read_frames, read_window
 from tasks.batch import Batch, Env, Item, Stage
-from tasks.clips import cast_of, clip_of, people_of
+from tasks.clips import cast_of, clip_of, people_of, words_on
+from tasks.ops.corrections import ALL, final_verdict, strangers
 from tasks.ops.picture_scores import look, reference_frame
 from tasks.ops.rules import Limits, Subject
 from tasks.ops.rules import judge as verdict_of
 from tasks.ops.scores import measure, unsure_spans
+from tasks.refine import misfits_of
 
 VERSION = 1
 # Sharpness and standstill are taken at no more than this height: it is what a person in the frame is seen at later.
@@ -39,6 +42,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     measures = measure(people, clip.fps, looks.sharpness, looks.still)
     subject = Subject(measures=measures, kind=cast.kind, unsure=unsure_spans(people), limits=config)
     verdict, reasons = verdict_of(subject)
+    if item.words:
+        misfits = [*strangers(clip_digest(clip), item.words), *misfits_of(item)]
+        verdict, reasons = final_verdict(verdict, reasons, people, words_on(item), misfits)
     best = reference_frame(people, looks.sharpness)
     sample = Sample(
         key=clip.key,
@@ -53,8 +59,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     _write_png(out / "ref.png", read_window(video, [best])[0])
 
 
-JUDGE_FOOTAGE = Stage(name="judge", version=VERSION, inputs=("shots", "refine", "identify"), compute=compute)
-JUDGE_MOTION = Stage(name="judge", version=VERSION, inputs=("render",), compute=compute)
+JUDGE_FOOTAGE = Stage(name="judge", version=VERSION, inputs=("shots", "refine", "identify"), compute=compute, heeds=ALL)
+JUDGE_MOTION = Stage(name="judge", version=VERSION, inputs=("render",), compute=compute, heeds=ALL)
 
 
 @task(name="judge", cache_policy=NO_CACHE, persist_result=False)
@@ -99,6 +105,8 @@ def _provenance(item: Item) -> dict[str, str]:
         facts[f"{stage}.version"] = str(about["version"])
         settings[stage] = about["config"]
         facts.update({f"weights.{name}": digest for name, digest in about["weights"].items()})
+    if item.words:
+        facts["corrections"] = " ".join(word.id for word in item.words)
     facts["config"] = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return facts
 
