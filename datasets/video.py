@@ -8,6 +8,7 @@ from __future__ import annotations
 from datasets.video_clip import ClipFacts, clip_facts, read_frames, read_window
 from datasets.video_depth import read_depth, write_depth
 from datasets.video_file import VideoError
+from datasets.video_geometry import stored_geometry
 from datasets.video_source import MAX_FRAMES, VideoFacts, probe_video, read_pictures, read_small, read_source
 from datasets.video_write import VideoWriter
 
@@ -25,5 +26,6 @@ __all__ = [
     "read_small",
     "read_source",
     "read_window",
+    "stored_geometry",
     "write_depth",
 ]

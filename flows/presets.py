@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, TypedDict
 
 from tasks import (
     bind,
+    bring,
     detect,
     identify,
     judge,
@@ -35,6 +36,7 @@ class FootageConfig:
 
     route: ClassVar[Route] = "footage"
     probe: probe.Config = field(default_factory=probe.Config)
+    bring: bring.Config = field(default_factory=bring.Config)
     shots: shots.Config = field(default_factory=shots.Config)
     detect: detect.Config = field(default_factory=detect.Config)
     track: track.Config = field(default_factory=track.Config)

@@ -10,12 +10,14 @@ from prefect.cache_policies import NO_CACHE
 
 from datasets.records import Poses, Segments, Tracklets, load_record, save_record
 from tasks.batch import Batch, Env, Item, Refused, Stage
+from tasks.brought import TRACKS, has
 from tasks.clips import clip_of
 from tasks.ops.bind import Rules
 from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
 
 VERSION = 1
+NEVER = 2.0  # an intersection over union that no boxes have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     rules = Rules(
         limits=Limits(people=config.people, min_height=config.min_height, min_presence=config.min_presence),
         touch=config.touch,
-        clinch=config.clinch,
+        # Ids that a person brought hold through a contact.
+        clinch=NEVER if has(item.artifacts, TRACKS) else config.clinch,
         fill_s=config.fill_s,
         doubt_s=config.doubt_s,
         doubt=config.doubt,
@@ -69,7 +72,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     save_record(people, out / "people.npz")
 
 
-STAGE = Stage(name="bind", version=VERSION, inputs=("shots", "track", "pose", "segment"), compute=compute)
+STAGE = Stage(
+    name="bind", version=VERSION, inputs=("shots", "track", "pose", "segment"), compute=compute, takes=TRACKS
+)
 
 
 @task(name="bind", cache_policy=NO_CACHE, persist_result=False)

@@ -14,6 +14,7 @@ from datasets.records import Clip, Detections, save_record
 from datasets.video import clip_facts, read_window
 from tasks.backends.table import Detector, DetectorName, Where, detector
 from tasks.batch import Batch, Env, Item, Refused, Stage
+from tasks.brought import BOXES, Rows, boxes_in, has
 from tasks.clips import clip_of
 from tasks.frames import FRAMES
 from tasks.ops.boxes import parts_of_others
@@ -36,6 +37,10 @@ class Config:
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """Find the people of every frame. Refuses a clip that shows a crowd or nobody."""
     clip, path = clip_of(item)
+    given = boxes_in(item, clip)
+    if given is not None:
+        save_record(brought_detections(given, clip, config), out / "detections.npz")
+        return
     network = detector(config.detector, where(env))
     keyframes = np.array(clip_facts(path).keyframes)  # the cheapest to decode
     sampled = np.unique(keyframes[np.linspace(0, len(keyframes) - 1, _SAMPLED).astype(int)])
@@ -59,6 +64,16 @@ def find(
     for t, box, score in network.detect_each(frames, score_threshold=config.score_threshold, nms=config.nms):
         keep = ~parts_of_others(box, score)
         yield t, (box[keep], score[keep])
+
+
+def brought_detections(rows: Rows, clip: Clip, config: Config) -> Detections:
+    """Boxes brought beside the source. Refuses a crowd, and a clip in which none lies."""
+    refuse_crowd(np.bincount(rows.frame, minlength=clip.frames).tolist(), config)
+    if not len(rows.frame):
+        raise Refused(
+            f"no people in {clip.frames} frames by the file beside the source; without it they are looked for"
+        )
+    return Detections(frame=rows.frame, box=rows.box, score=rows.score)
 
 
 def refuse_crowd(counts: list[int], config: Config) -> None:
@@ -89,7 +104,13 @@ def gather(found: dict[int, tuple[np.ndarray, np.ndarray]], clip: Clip, config: 
 
 
 STAGE = Stage(
-    name="detect", version=VERSION, inputs=("shots",), compute=compute, weights=lambda config: (config.detector,)
+    name="detect",
+    version=VERSION,
+    inputs=("shots",),
+    compute=compute,
+    weights=lambda config: (config.detector,),
+    takes=BOXES,
+    spared=lambda config, carried: (config.detector,) if has(carried, BOXES) else (),
 )
 
 

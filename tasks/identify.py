@@ -18,11 +18,13 @@ from prefect.cache_policies import NO_CACHE
 from datasets.records import Cast, Kind, People, Segments, load_record, save_record
 from tasks.backends.table import face_finder
 from tasks.batch import Batch, Env, Item, Stage
+from tasks.brought import TRACKS, boxes_in, has
 from tasks.clips import clip_of, people_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.corrections import NAMED, WORD, kinds_said
 from tasks.ops.crops import pad_cut
+from tasks.ops.given import name_brought, people_ids
 from tasks.ops.hints import Hints, check_hints, hinted_kind
 from tasks.ops.identities import Named, name_people
 from tasks.ops.kind import Faces, kind_evidence
@@ -36,15 +38,15 @@ class Config:
     """How people are told apart from clip to clip, and humans from robots."""
 
     same_person: float = 0.45  # cosine distance of two masked looks above which they are two people
-    looks: int = 12  # frames of each person in which a face is looked for
+    looks: int = 12  # frames of each person in which a face is looked for; 0: nobody is looked at, without weights
     # A person's word: a YAML or JSON file, or such text itself: {SOURCE or CLIP: {PERSON: robot}}; see docs/format.md.
     hints: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.same_person < 2:
             raise ValueError(f"identify.same_person: want a cosine distance within 0 .. 2, got {self.same_person}")
-        if self.looks < 1:
-            raise ValueError(f"identify.looks: want 1 or more frames, got {self.looks}")
+        if self.looks < 0:
+            raise ValueError(f"identify.looks: want 0 or more frames, got {self.looks}")
         read_hints(self.hints)
 
 
@@ -77,6 +79,10 @@ class Group:
     def named(self) -> dict[str, Named]:
         """clip key -> its people's names. Computed once, when the first of its casts is missing."""
         looks = {item.key: looks for item in self.items if (looks := _readable_looks(item)) is not None}
+        if all(has(item.artifacts, TRACKS) for item in self.items):
+            # The ids that a person brought hold over the whole source.
+            ids = [brought_people(item) for item in self.items if item.key in looks]
+            return dict(zip(looks, name_brought(ids), strict=True))
         named = name_people(list(looks.values()), threshold=self.config.same_person)
         return dict(zip(looks, named, strict=True))
 
@@ -125,10 +131,21 @@ def looks_of(item: Item) -> list[np.ndarray | None]:
     return pooled_looks(segments, people_of(item))
 
 
+def brought_people(item: Item) -> list[int]:
+    """The id that was brought for each person of one clip; -1 for whom there is none."""
+    clip, _ = clip_of(item)
+    people, rows = people_of(item), boxes_in(item, clip)
+    if rows is None:
+        return [-1] * people.num_people
+    return people_ids(people.box, people.visible > 0, rows.frame, rows.box, rows.id)
+
+
 def kinds_in(item: Item, config: Config, env: Env) -> list[tuple[Kind, float, str]]:
     """For each person of a clip what a few frames show of what they are: kind, confidence, reason."""
     _, path = clip_of(item)
     people = people_of(item)
+    if not config.looks:
+        return [kind_evidence([], [], [])] * people.num_people
     finder = face_finder(where(env))
     wanted = frames_to_look_at(people, config.looks)
     crops: list[list[np.ndarray]] = [[] for _ in wanted]
@@ -154,8 +171,9 @@ STAGE = Stage(
     version=VERSION,
     inputs=("shots", "segment", "refine"),
     compute=lambda item, config, env, out: Group(items=(item,), config=config).compute(item, config, env, out),
-    weights=lambda config: ("yunet",),
+    weights=lambda config: ("yunet",) if config.looks else (),
     heeds=NAMED,
+    takes=TRACKS,
 )
 
 

@@ -105,6 +105,7 @@ def _provenance(item: Item) -> dict[str, str]:
         facts[f"{stage}.version"] = str(about["version"])
         settings[stage] = about["config"]
         facts.update({f"weights.{name}": digest for name, digest in about["weights"].items()})
+        facts.update(about.get("brought", {}))
     if item.words:
         facts["corrections"] = " ".join(word.id for word in item.words)
     facts["config"] = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -14,6 +14,8 @@ from datasets.records import Poses, Tracklets, load_record, save_record
 from datasets.skeleton import SKELETONS
 from tasks.backends.table import SKELETON_OF, PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
+from tasks.brought import KEYPOINTS, TRACKS, WHOLE_KEYPOINTS, has
+from tasks.brought_rows import brought_poses
 from tasks.clips import clip_of
 from tasks.detect import where
 from tasks.frames import FRAMES
@@ -30,15 +32,23 @@ class Config:
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """Pose every row that belongs to a tracklet; the others keep a score of 0."""
-    _, path = clip_of(item)
+    clip, path = clip_of(item)
     tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    given = brought_poses(item, clip, tracklets)
+    if given is not None and not given.left.any():
+        save_record(given.poses, out / "poses.npz")
+        return
     network = estimator(config.estimator, where(env))
-    joints = len(SKELETONS[SKELETON_OF[config.estimator]].joints)
+    skeleton = SKELETON_OF[config.estimator]
+    joints = len(SKELETONS[skeleton].joints)
     keypoint = np.zeros((len(tracklets.frame), joints, 2), np.float32)
     score = np.zeros((len(tracklets.frame), joints), np.float32)
-    for rows, points, sure in network.estimate_each(people_of(path, tracklets)):
-        keypoint[rows], score[rows] = points, sure
-    poses = Poses(frame=tracklets.frame, keypoint=keypoint, score=score, skeleton=SKELETON_OF[config.estimator])
+    if given is not None:
+        keypoint, score, skeleton = given.widened(skeleton)
+    wanted = tracklets if given is None else given.rest(tracklets)
+    for rows, points, sure in network.estimate_each(people_of(path, wanted)):
+        keypoint[rows, :joints], score[rows, :joints] = points, sure
+    poses = Poses(frame=tracklets.frame, keypoint=keypoint, score=score, skeleton=skeleton)
     save_record(poses, out / "poses.npz")
 
 
@@ -58,6 +68,8 @@ STAGE = Stage(
     inputs=("shots", "track"),
     compute=compute,
     weights=lambda config: (config.estimator,),
+    takes=(*TRACKS, *KEYPOINTS),
+    spared=lambda config, carried: (config.estimator,) if has(carried, WHOLE_KEYPOINTS) else (),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,8 @@ from datasets.records import Clip, Poses, Segments, Tracklets, load_record, save
 from tasks.backends.reid import CROP, Embedder
 from tasks.backends.table import ReIDName, Where, embedder
 from tasks.batch import Batch, Env, Item, Stage
+from tasks.brought import MASKS, TRACKS, WHOLE_MASKS, has
+from tasks.brought_rows import brought_masks, no_looks
 from tasks.clips import clip_of
 from tasks.detect import where
 from tasks.frames import FRAMES
@@ -58,8 +60,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     clip, path = clip_of(item)
     tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
     poses = load_record(Poses, item.folder("pose") / "poses.npz")
-    network = embedder(config.reid, where(env))
-    rows = list(masks_of(clip, path, tracklets, poses, config, where(env)))
+    rows = all_masks(item, clip, path, tracklets, poses, config, where(env))
     masks = Masks.from_counts((counts for *_, counts in rows), size=clip.size)
     frame = np.array([row[0] for row in rows], np.int32)
     tracklet = np.array([row[1] for row in rows], np.int32)
@@ -71,9 +72,22 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         tracklet=tracklet,
         score=np.array([row[2] for row in rows], np.float32),
         mask=masks,
-        embedding=looks(path, frame, masks, chosen, network),
+        embedding=no_looks(len(rows))
+        if has(item.artifacts, TRACKS)
+        else looks(path, frame, masks, chosen, embedder(config.reid, where(env))),
     )
     save_record(segments, out / "segments.npz")
+
+
+def all_masks(
+    item: Item, clip: Clip, path: Path, tracklets: Tracklets, poses: Poses, config: Config, where: Where
+) -> list[Row]:
+    """The masks brought beside the source; those of the backend in the frames that no brought file speaks of."""
+    given = brought_masks(item, clip, tracklets)
+    if given is not None and has(item.artifacts, WHOLE_MASKS):
+        return given.rows
+    computed = list(masks_of(clip, path, tracklets, poses, config, where))
+    return computed if given is None else given.with_computed(computed)
 
 
 def masks_of(clip: Clip, path: Path, tracklets: Tracklets, poses: Poses, config: Config, where: Where) -> Iterable[Row]:
@@ -110,7 +124,21 @@ def _weights(config: Config) -> tuple[str, ...]:
     return (config.sam2, config.reid) if config.backend == "sam2" else (config.reid,)
 
 
-STAGE = Stage(name="segment", version=VERSION, inputs=("shots", "track", "pose"), compute=compute, weights=_weights)
+def _spared(config: Config, carried: Collection[str]) -> tuple[str, ...]:
+    """Ids that were brought say who is who, so nobody is looked at; masks of all frames leave nothing to segment."""
+    looks = (config.reid,) if has(carried, TRACKS) else ()
+    return (*looks, config.sam2) if has(carried, WHOLE_MASKS) else looks
+
+
+STAGE = Stage(
+    name="segment",
+    version=VERSION,
+    inputs=("shots", "track", "pose"),
+    compute=compute,
+    weights=_weights,
+    takes=(*TRACKS, *MASKS),
+    spared=_spared,
+)
 
 
 @task(name="segment", cache_policy=NO_CACHE, persist_result=False)

@@ -16,6 +16,8 @@ from tasks.backends.boxmot import BoxMOTTracker, TrackerName
 from tasks.backends.reid import CROP, Embedder
 from tasks.backends.table import ReIDName, embedder
 from tasks.batch import Batch, Env, Item, Stage
+from tasks.brought import TRACKS, has
+from tasks.brought_rows import brought_tracklets
 from tasks.clips import clip_of
 from tasks.detect import where
 from tasks.frames import FRAMES
@@ -47,6 +49,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """Follow the boxes, look at some, cut."""
     clip, path = clip_of(item)
     found = load_record(Detections, item.folder("detect") / "detections.npz")
+    if has(item.artifacts, TRACKS):
+        save_record(brought_tracklets(item, clip, found), out / "tracklets.npz")
+        return
     network = embedder(config.reid, where(env))
     tracker = BoxMOTTracker(config.tracker, clip.fps, config.cut_gap_s, config.camera)
     embedding = np.zeros((len(found.frame), network.width), np.float32)
@@ -104,6 +109,8 @@ STAGE = Stage(
     inputs=("shots", "detect"),
     compute=compute,
     weights=lambda config: (config.reid,),
+    takes=TRACKS,
+    spared=lambda config, carried: (config.reid,) if has(carried, TRACKS) else (),
 )
 
 
