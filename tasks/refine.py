@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from datasets.records import People, load_record, save_record
 from tasks.batch import Batch, Env, Item, Stage
+from tasks.brought import KEYPOINTS, MASKS, has
 from tasks.clips import clip_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
@@ -40,14 +41,14 @@ class Config:
 
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
-    """One clip's people, made better; who they are is bind's word, or a person's."""
+    """One clip's people, made better; who they are is bind's word, or a person's. What was brought stands."""
     people = load_record(People, item.folder("bind") / "people.npz")
     words = [word for word in words_on(item) if word.word in REFINED]
     if words:
         people, misfits = heed(people, words)
         (out / MISFITS).write_text(json.dumps(misfits))
     people = _masked(item, people, config, env)
-    if config.smooth:
+    if config.smooth and not has(item.artifacts, KEYPOINTS):
         people = smooth_people(people, fps=clip_of(item)[0].fps)
     save_record(people, out / "people.npz")
 
@@ -55,7 +56,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
 def _masked(item: Item, people: People, config: Config, env: Env) -> People:
     """Masks again; those that came with the source stand."""
     clip, path = clip_of(item)
-    if config.masks == "keep" or not people.num_people:
+    if config.masks == "keep" or not people.num_people or has(item.artifacts, MASKS):
         return people
     if config.masks == "sam2":
         from tasks.backends.sam2 import predictor
@@ -80,7 +81,14 @@ def _weights(config: Config) -> tuple[str, ...]:
 
 
 STAGE = Stage(
-    name="refine", version=VERSION, inputs=("shots", "bind"), compute=compute, weights=_weights, heeds=REFINED
+    name="refine",
+    version=VERSION,
+    inputs=("shots", "bind"),
+    compute=compute,
+    weights=_weights,
+    heeds=REFINED,
+    takes=(*KEYPOINTS, *MASKS),
+    spared=lambda config, carried: _weights(config) if has(carried, MASKS) else (),
 )
 
 
