@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from datasets.records import Poses, Segments, Tracklets, load_record, save_record
 from tasks.batch import Batch, Env, Item, Refused, Stage
-from tasks.brought import TRACKS, has
+from tasks.brought import KEYPOINTS, TRACKS, has, poses_have_ids
 from tasks.clips import clip_of
 from tasks.ops.bind import Rules
 from tasks.ops.bind import bind as bind_tracks
@@ -54,6 +54,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         fill_s=config.fill_s,
         doubt_s=config.doubt_s,
         doubt=config.doubt,
+        own_poses=has(item.artifacts, TRACKS) and poses_have_ids(item),
     )
     people, left_out = bind_tracks(
         load_record(Tracklets, item.folder("track") / "tracklets.npz"),
@@ -73,7 +74,11 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
 
 
 STAGE = Stage(
-    name="bind", version=VERSION, inputs=("shots", "track", "pose", "segment"), compute=compute, takes=TRACKS
+    name="bind",
+    version=VERSION,
+    inputs=("shots", "track", "pose", "segment"),
+    compute=compute,
+    takes=(*TRACKS, *KEYPOINTS),
 )
 
 

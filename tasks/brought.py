@@ -115,6 +115,12 @@ def masks_in(item: Item, clip: Clip) -> MaskTracks | None:
     )
 
 
+def poses_have_ids(item: Item) -> bool:
+    """Whether poses were brought, and each says whose it is."""
+    given = _record(item, KEYPOINTS, Keypoints)
+    return given is not None and given.has_ids
+
+
 def ids_in(item: Item, clip: Clip, rows: int) -> np.ndarray:
     """The brought id of each of the clip's `rows` detections, (N,) int64; -1 where none was brought."""
     given = boxes_in(item, clip) if has(item.artifacts, TRACKS) else None

@@ -31,6 +31,7 @@ class Rules:
     fill_s: float = 0.25  # gaps up to this are interpolated
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
     doubt: float = 0.75  # certainty below which a step is an event
+    own_poses: bool = False  # a pose is its box's, whatever mask holds it: both came with one id
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ def bind(
     spans = spans_of(people, shot, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     names = _neighbouring_tracklets(spans, tracklets)
     carried = _carried_on(spans, names, segments)
-    bodies = _poses(spans, tracklets, poses, crops)
+    bodies = _poses(spans, tracklets, poses, crops, own=rules.own_poses)
     _interpolate(bodies, spans)
     box, flag, visible, masks = _masks(spans, carried, bodies, crops, shot)
     events = events_of(spans, visible, box, bodies.changed, left_out, shot, rules.touch, rules.doubt)
@@ -99,8 +100,9 @@ def _carried_on(spans: Spans, names: np.ndarray, segments: Segments) -> np.ndarr
     return segment
 
 
-def _poses(spans: Spans, tracklets: Tracklets, poses: Poses, crops: MaskCrops) -> _Bodies:
-    """Every found person's pose; where people touch, each pose goes to the mask that holds it."""
+def _poses(spans: Spans, tracklets: Tracklets, poses: Poses, crops: MaskCrops, *, own: bool) -> _Bodies:
+    """Every found person's pose; where people touch, each pose goes to the mask that holds it, unless it is their
+    own."""
     num, frames = spans.row.shape
     joints = poses.keypoint.shape[1]
     keypoint = np.zeros((num, frames, joints, 2), np.float32)
@@ -110,7 +112,7 @@ def _poses(spans: Spans, tracklets: Tracklets, poses: Poses, crops: MaskCrops) -
         who = np.flatnonzero(spans.row[:, t] >= 0)
         row = spans.row[who, t]
         owner = np.arange(len(who))
-        if len(who) > 1 and (np.triu(iou(tracklets.box[row], tracklets.box[row]), 1) > 0).any():
+        if not own and len(who) > 1 and (np.triu(iou(tracklets.box[row], tracklets.box[row]), 1) > 0).any():
             window = crops.window(spans.segment[who, t])
             masks = crops.stack(spans.segment[who, t], window)
             owner = bind_poses(tracklets.box[row], poses.keypoint[row], poses.score[row], masks, window[:2])
