@@ -40,7 +40,7 @@ def company(rng: np.random.Generator, time: np.ndarray, count: int) -> list[Danc
     out = []
     for k in range(count):
         begin = rng.uniform(0.2, 1.2)
-        out.append(walk_across(rng, time, depth=lanes[k], side=side, half=1.35, begin=begin))
+        out.append(walk_across(rng, time, depth=lanes[k], side=side, half=1.15, begin=begin))
         side = -side
     return out
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tasks.ops.dancer import Dancer, along, during
+from tasks.ops.dancer import Dancer, along, during, steadily
 
-# Half the picture's width at the middle of the stage, where the camera does not follow: beyond it nobody is seen.
-EDGE_M = 1.6
+# Half the picture's width at the middle of the stage in leave_and_return: beyond it nobody is seen.
+EDGE_M = 1.35
 
 Figure = Callable[[np.random.Generator, int, np.ndarray], list[Dancer]]
 
@@ -21,10 +21,10 @@ Figure = Callable[[np.random.Generator, int, np.ndarray], list[Dancer]]
 def pass_behind(rng: np.random.Generator, people: int, time: np.ndarray) -> list[Dancer]:
     """Some stand and sway in front; the others walk from side to side behind them, one lane each."""
     standing = max(1, people // 2)
-    out = [stay(rng, time, (x, 0.35)) for x in _spread(rng, standing, 0.75)]
+    out = [stay(rng, time, (x, 0.35)) for x in _spread(rng, standing, 0.7)]
     side = rng.choice([-1.0, 1.0])
     for k in range(people - standing):
-        out.append(walk_across(rng, time, depth=-0.45 - 0.62 * k, side=side, half=1.25 + 0.1 * k, begin=0.1 + 0.35 * k))
+        out.append(walk_across(rng, time, depth=-0.45 - 0.62 * k, side=side, half=1.1 + 0.08 * k, begin=0.1 + 0.35 * k))
         side = -side
     return out
 
@@ -73,12 +73,12 @@ def leave_and_return(rng: np.random.Generator, people: int, time: np.ndarray) ->
 
 def _leave(rng: np.random.Generator, time: np.ndarray, *, side: float, lane: float) -> Dancer:
     begin = rng.uniform(0.05, 0.3)
-    gone = begin + rng.uniform(1.1, 1.25)
-    back = gone + rng.uniform(0.4, 0.6)
-    start, end = side * rng.uniform(0.6, 0.95), -side * rng.uniform(-0.2, 0.7)
+    gone = begin + rng.uniform(1.15, 1.25)
+    back = gone + rng.uniform(0.4, 0.55)
+    start, end = side * rng.uniform(0.55, 0.85), side * rng.uniform(-0.25, 0.5)
     out = side * (EDGE_M + 0.7 - 0.3 * lane)
     points = [(start, lane), (start, lane), (out, lane), (out, lane), (end, lane), (end, lane)]
-    path = along(time, [0, begin, gone, back, back + 1.5, 9], points)
+    path = along(time, [0, begin, gone, back, back + 1.65, 9], points)
     return Dancer(path=path, to=_camera_side(rng, path), towards=0.3)
 
 
@@ -114,9 +114,9 @@ def onlookers(rng: np.random.Generator, count: int, time: np.ndarray) -> list[Da
 def ring(rng: np.random.Generator, time: np.ndarray, size: int, middle: np.ndarray, first: int) -> list[Dancer]:
     """A ring of people, numbered from `first`, who turn once or more about its middle."""
     radius = {2: rng.uniform(0.4, 0.5), 3: rng.uniform(0.58, 0.68)}[size]
-    turns = rng.uniform(0.9, 1.3) * rng.choice([-1.0, 1.0])
+    turns = {2: rng.uniform(0.9, 1.3), 3: rng.uniform(0.7, 1.0)}[size] * rng.choice([-1.0, 1.0])
     begin, end = rng.uniform(0.2, 0.5), rng.uniform(3.3, 3.8)
-    share = along(time, [0, begin, end, 9], [[0, 0], [0, 0], [1, 1], [1, 1]])[:, 0]
+    share = steadily(time, begin, end)
     opening = 1 + 0.8 * (1 - during(time, 0, end + 0.4, 0.8))
     start = rng.uniform(0, 2 * np.pi)
     out = []

@@ -40,7 +40,8 @@ class Scenario:
     figures: tuple[Figure, ...] = PASSING  # one is drawn
     people: tuple[int, ...] = (2, 3, 2, 4)  # in turn from clip to clip
     alike: bool = False  # everyone the same body in the same clothes
-    camera: Literal["framed", "fixed", "handheld"] = "framed"  # framed: everyone stays in the picture
+    handheld: bool = False  # the camera; else it stands still or pans
+    half_width_m: float | None = None  # of the picture at the middle of the stage; None: all stay in the picture
     audience: tuple[int, int] = (0, 0)  # onlookers, at least and at most
     tempo: float = 1.0  # how much faster than usual they move
     film: Literal["clean", "blurred", "dim"] = "clean"
@@ -52,13 +53,13 @@ SCENARIOS: dict[str, Scenario] = {
     "turn_about": Scenario(figures=(crossing_figures.turn_about,)),
     "embrace": Scenario(figures=(contact_figures.embrace,)),
     "lift": Scenario(figures=(contact_figures.lift,)),
-    "exit": Scenario(figures=(crossing_figures.leave_and_return,), camera="fixed"),
+    "exit": Scenario(figures=(crossing_figures.leave_and_return,), half_width_m=EDGE_M),
     "crouch": Scenario(figures=(crossing_figures.crouch,)),
     "same_clothes": Scenario(people=(2, 2, 3, 2), alike=True),
-    "camera_pan": Scenario(camera="handheld"),
-    "motion_blur": Scenario(tempo=1.4, film="blurred"),
+    "camera_pan": Scenario(people=(2, 3, 2, 3), handheld=True),
+    "motion_blur": Scenario(tempo=1.25, film="blurred"),
     "low_light": Scenario(film="dim"),
-    "audience": Scenario(camera="fixed", audience=(2, 4)),
+    "audience": Scenario(half_width_m=1.6, audience=(2, 4)),
 }
 
 
@@ -114,7 +115,7 @@ def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -
         for i, file in enumerate(files)
     )
     scene = Scene(
-        name=name, performers=performers, cameras=(_camera(spec.camera, rng),), seed=int(rng.integers(2**31)),
+        name=name, performers=performers, cameras=(_camera(spec, rng),), seed=int(rng.integers(2**31)),
         duration_s=seconds,
     )  # fmt: skip
     return Crossing(
@@ -123,18 +124,17 @@ def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -
     )  # fmt: skip
 
 
-def _camera(how: str, rng: np.random.Generator) -> CameraSpec:
+def _camera(spec: Scenario, rng: np.random.Generator) -> CameraSpec:
     """In front of the stage, more or less to one side, between hip and head."""
     still: CameraKind = "static" if rng.random() < 0.6 else "pan"
     fov = round(float(rng.uniform(30, 45)), 1)
     camera = CameraSpec(
-        kind="handheld" if how == "handheld" else still, seed=int(rng.integers(2**31)), fov_deg=fov,
+        kind="handheld" if spec.handheld else still, seed=int(rng.integers(2**31)), fov_deg=fov,
         azimuth_deg=round(float(rng.uniform(-20, 20)), 1), height_m=round(float(rng.uniform(1.0, 1.9)), 2),
     )  # fmt: skip
-    if how != "fixed":
+    if spec.half_width_m is None:
         return camera
-    # Square pictures: as wide at the middle of the stage as EDGE_M says.
-    distance = EDGE_M / np.tan(np.radians(fov) / 2)
+    distance = spec.half_width_m / np.tan(np.radians(fov) / 2)  # pictures are square
     azimuth = round(float(rng.uniform(-7, 7)), 1)
     aim = (0.0, round(float(rng.uniform(0.85, 1.05)), 2), 0.0)
     return replace(camera, kind="static", aim=aim, azimuth_deg=azimuth, distance_m=round(float(distance), 2))
@@ -143,10 +143,10 @@ def _camera(how: str, rng: np.random.Generator) -> CameraSpec:
 def _film(how: str, rng: np.random.Generator) -> Film:
     seed = int(rng.integers(2**31))
     if how == "blurred":
-        return Film(subframes=7, seed=seed)
+        return Film(subframes=5, seed=seed)
     if how == "dim":
-        gain, noise = rng.uniform(0.05, 0.15), rng.uniform(0.03, 0.06)
-        return Film(gain=round(float(gain), 3), noise=round(float(noise), 3), crf=int(rng.integers(38, 43)), seed=seed)
+        gain, noise = rng.uniform(0.12, 0.3), rng.uniform(0.03, 0.06)
+        return Film(gain=round(float(gain), 3), noise=round(float(noise), 3), crf=int(rng.integers(34, 39)), seed=seed)
     return Film(seed=seed)
 
 

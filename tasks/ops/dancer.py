@@ -74,6 +74,11 @@ def along(time: np.ndarray, keys: Sequence[float], points: Sequence[Sequence[flo
     return ndimage.gaussian_filter1d(path, 0.12 * FPS, axis=0, mode="nearest")
 
 
+def steadily(time: np.ndarray, start: float, stop: float) -> np.ndarray:
+    """From 0 before start to 1 after stop at an even pace, eased at both ends, (T,)."""
+    return ndimage.gaussian_filter1d(np.clip((time - start) / (stop - start), 0, 1), 0.2 * FPS, mode="nearest")
+
+
 def during(time: np.ndarray, start: float, stop: float, ramp: float = 0.35) -> np.ndarray:
     """0 before start, 1 from start + ramp to stop - ramp, 0 after stop, (T,), smooth."""
     share = np.clip(np.minimum(time - start, stop - time) / ramp, 0, 1)
