@@ -89,8 +89,8 @@ class BoxMOTTracker:
         from boxmot.structures import Boxes, Detections
 
         return Detections(
-            geometry=Boxes(torch.from_numpy(np.ascontiguousarray(box, np.float32))),
-            scores=torch.from_numpy(np.ascontiguousarray(score, np.float32)),
+            geometry=Boxes(torch.from_numpy(np.array(box, np.float32))),
+            scores=torch.from_numpy(np.array(score, np.float32)),
             class_ids=torch.zeros(len(box), dtype=torch.int64),
             sample_id=f"{self._frame:08d}",
             embeddings=torch.from_numpy(self._fill(embedding)),

@@ -1,0 +1,151 @@
+"""The benchmark: who is who, beside other trackers and the truth; faults found and repaired; TrackEval beside itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from datasets.store import Store
+from flows import presets
+from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, Plan, jobs_in, jobs_of, run_takes, without_masks
+from flows.bench_figures import figures
+from flows.bench_tables import crossings_tables, tud_table
+from flows.bench_tud import tud_figures
+from flows.checks import check_disk, check_folders, fetch_weights, wanted_weights
+from flows.command import OK, RED, USAGE, Parser, own_stdout, tell
+from flows.errors import Interrupted, UsageError
+from flows.progress import reporting
+from flows.runners import MAX_WORKERS, cores
+from flows.settings import override
+from flows.stopping import Stopped, stoppable
+from tasks import bind, detect, pose, refine, rivals, segment, track
+from tasks.batch import Env
+
+SUITES = ("crossings", "faults", "tud")
+STORE = "out/.store"
+# One clip with its truth, everything made of it, and its stressed forms.
+CLIP_BYTES = 30e6
+
+EXAMPLES = f"""examples:
+  python -m flows.benchmark --weights weights/                  {CLIPS} crossings, {STRESSED} stressed: an hour on 2 cores
+  python -m flows.benchmark --weights weights/ --quick --json   {QUICK_CLIPS} short ones, about a minute and a half
+  python -m flows.benchmark --suite faults                      known faults put into exact people
+  python -m flows.benchmark --suite tud --data tud/             TrackEval beside published figures
+  python -m flows.benchmark --clips filmed/ --ids-only --set bind.touch=0.2   clips that were filmed before
+
+exit code: 0; 1 when the run failed; 2 for a command that cannot be run.
+Another seed gives other people, clothes, cameras and timings. Everything made is kept in STORE: the same command
+again computes only what has changed since, and goes on where a stopped one was.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Gives the exit code."""
+    arguments = _parser().parse_args(argv)
+    with own_stdout() as stdout, stoppable(tell) as stop:
+        try:
+            return _command(arguments, stdout)
+        except (Stopped, KeyboardInterrupt):
+            return stop.exit_code
+        except UsageError as error:
+            tell(f"error: {error}")
+            return USAGE
+        except Interrupted as error:
+            tell(f"error: {error}")
+            return RED
+        except Exception as error:
+            if stop.signal is not None:
+                return stop.exit_code
+            logging.getLogger("duetflow").exception("the benchmark failed")
+            tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
+            return RED
+
+
+def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
+    _check(arguments)
+    if arguments.suite == "tud":
+        found: dict[str, Any] = tud_figures(arguments.data)
+        text = "" if arguments.json else tud_table(found)
+    else:
+        found, text = _crossings(arguments)
+    print(json.dumps(found) if arguments.json else text, file=stdout)
+    return OK
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for options that cannot be, before anything is begun."""
+    if arguments.seed < 0:
+        raise UsageError(f"--seed {arguments.seed}: want 0 or more, got {arguments.seed}")
+    if not 1 <= arguments.workers <= MAX_WORKERS:
+        raise UsageError(f"--workers {arguments.workers}: want 1 to {MAX_WORKERS}, got {arguments.workers}")
+    if arguments.stressed is not None and arguments.stressed < 0:
+        raise UsageError(f"--stressed {arguments.stressed}: want 0 or more, got {arguments.stressed}")
+    for option in ("data", "weights", "clips"):
+        folder = getattr(arguments, option)
+        if folder is not None and not Path(folder).is_dir():
+            raise UsageError(f"--{option} {folder}: want a folder, got no such folder")
+
+
+def _crossings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    out = Path(arguments.out or "out/benchmark")
+    check_folders(str(out), arguments.store)
+    config = override(presets.light(), arguments.settings)
+    env = Env(
+        store=Store(str(Path(arguments.store).absolute())),
+        weights=arguments.weights and str(Path(arguments.weights).absolute()),
+        threads=1,
+    )
+    if arguments.clips is not None:
+        jobs = jobs_in(arguments.clips, stressed=arguments.stressed)
+    else:
+        jobs = jobs_of(arguments.seed, quick=arguments.quick, stressed=arguments.stressed)
+    jobs = without_masks(jobs) if arguments.ids_only else jobs
+    check_disk(env.store.root, int(CLIP_BYTES * len(jobs)))
+    stages = [
+        (stage.STAGE, getattr(config, stage.STAGE.name)) for stage in (detect, track, pose, segment, bind, refine)
+    ]
+    fetch_weights(wanted_weights([*stages, (rivals.LOOKS_STAGE, rivals.LooksConfig())], env), env)
+    with reporting() as reporter:
+        stressed = sum(len(job.stresses) for job in jobs)
+        reporter.say(
+            f"crossings, seed {arguments.seed}: {len(jobs)} clips, {stressed} stressed, {arguments.workers} workers"
+        )
+        takes = run_takes(Plan(jobs=jobs, config=config, env=env, workers=arguments.workers))
+    found = figures(takes, arguments.seed)
+    return found, "" if arguments.json else crossings_tables(found, takes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m flows.benchmark",
+        description="How well identities, masks and poses hold where people cross, by exact truth, beside other trackers.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--suite", choices=SUITES, default="crossings", help="what is measured (default: crossings)")
+    add("--quick", action="store_true", help="a short form: it shows that all works, its figures mean little")
+    add("--seed", type=int, default=0, metavar="N", help="of people, clothes, cameras, timings, faults (default: 0)")
+    add("--json", action="store_true", help="print one JSON object on standard output, and nothing else there")
+    add("--out", metavar="DIR", help="crossings: where benchmark.parquet and index.html go (default: out/benchmark)")
+    add("--data", metavar="DIR", help="tud: the folder with a folder for each sequence, gt.txt and test.txt in it")
+    add("--weights", metavar="DIR", help="where weights are looked for first; then the cache, then the network")
+    add("--store", metavar="DIR", default=STORE, help=f"artifacts that later runs reuse (default: {STORE})")
+    add("--workers", type=int, default=cores(), metavar="N", help="worker processes (default: one a core)")
+    add("--stressed", type=int, metavar="N", help=f"clips with worse detections (default: {STRESSED}, with --quick 0)")
+    add("--clips", metavar="DIR", help="crossings: clips that were filmed before, a folder each, in place of new ones")
+    add("--ids-only", action="store_true", help="crossings: leave out the figures of masks that take time")
+    add(
+        "--set", dest="settings", action="append", default=[], metavar="STAGE.FIELD=VALUE",
+        help="change a setting of the preset light",
+    )  # fmt: skip
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
