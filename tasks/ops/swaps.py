@@ -41,7 +41,8 @@ def swap(people: People, word: Correction) -> tuple[People, str]:
     """
     start = word.start or 0
     stop = people.num_frames if word.stop is None else word.stop
-    walk = _Walk(people, word, who_stands(people, word.anchors[:2]))
+    found = [_claimed(places, start, stop) for places in who_stands(people, word.anchors[:2])]
+    walk = _Walk(people, word, found)
     why = walk.trouble(start, stop)
     if why:
         return people, why
@@ -120,6 +121,16 @@ class _Walk:
             if known and all(one[border - 1] == one[border] for one in known):
                 return border
         return best_cut(self.people, a, b, first, last, borders[0] if borders else (first + last) // 2)
+
+
+def _claimed(places: dict[int, int], start: int, stop: int) -> dict[int, int]:
+    """Of a chain's sightings those that the word is about: from start to stop, and the nearest on either side.
+
+    Farther ones are there for detectors that miss the nearest: what lies between may be for other words to say.
+    """
+    before = max((t for t in places if t < start), default=start)
+    after = min((t for t in places if t >= stop), default=stop)
+    return {t: who for t, who in places.items() if before <= t <= after}
 
 
 def _both_sides(places: dict[int, int], start: int, stop: int) -> bool:
