@@ -88,9 +88,13 @@ class Crossing:
 
 
 def crossings(seed: int, count: int = 48, *, seconds: float = SECONDS) -> list[Crossing]:
-    """The first `count` crossings of a seed, scenario by scenario in turn. Raises ValueError for a negative number."""
-    if seed < 0 or count < 0 or not 1 <= seconds <= 60:
-        raise ValueError(f"crossings: want seed and count of 0 or more, 1 to 60 s, got {seed}, {count}, {seconds} s")
+    """The first `count` crossings of a seed, scenario by scenario in turn.
+
+    A clip shorter than SECONDS shows the middle of its performance; in a longer one people stay where they came to.
+    Raises ValueError for a negative seed or count, or seconds out of range.
+    """
+    if seed < 0 or count < 0 or not 1 <= seconds <= 8:
+        raise ValueError(f"crossings: want seed and count of 0 or more, 1 to 8 s, got {seed}, {count}, {seconds} s")
     names = list(SCENARIOS)
     return [_crossing(seed, i, names[i % len(names)], i // len(names), seconds) for i in range(count)]
 
@@ -98,19 +102,23 @@ def crossings(seed: int, count: int = 48, *, seconds: float = SECONDS) -> list[C
 def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -> Crossing:
     rng = np.random.default_rng((seed, index, 0xC5055))
     spec = SCENARIOS[scenario]
-    time = np.arange(round((seconds + 0.2) * FPS)) / FPS
+    time = np.arange(round((max(seconds, SECONDS) + 0.2) * FPS)) / FPS
     figure = spec.figures[rng.integers(len(spec.figures))]
     dancers = _drawn(rng, figure, spec.people[turn % len(spec.people)], spec.tempo * time)
     bound = len(dancers)
     if spec.audience[1]:
         dancers += crossing_figures.onlookers(rng, int(rng.integers(spec.audience[0], spec.audience[1] + 1)), time)
     name = f"{scenario}-{seed}-{index:03d}"
-    genders = ["female" if spec.alike else str(rng.choice(["female", "male"])) for _ in dancers]
+    drawn = rng.choice(["female", "male"], len(dancers)).tolist()
+    genders = drawn[:1] * len(drawn) if spec.alike else drawn
     files = {f"{name}-{i}.npz": perform_dancer(*one, rng) for i, one in enumerate(zip(dancers, genders, strict=True))}
     shapes, clothes = rng.integers(2**31, size=(2, len(dancers))).tolist()
     performers = tuple(
         PerformerSpec(
-            motion=file, shape_seed=shapes[0 if spec.alike else i], clothes_seed=clothes[0 if spec.alike else i]
+            motion=file,
+            shape_seed=shapes[0 if spec.alike else i],
+            clothes_seed=clothes[0 if spec.alike else i],
+            start_s=max(0.0, (SECONDS - seconds) / 2),
         )
         for i, file in enumerate(files)
     )
