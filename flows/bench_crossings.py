@@ -73,7 +73,8 @@ def run_takes(plan: Plan) -> list[Take]:
         except BrokenProcessPool as error:
             raise Interrupted(
                 "a worker process ended in the middle of its work (killed, or out of memory); what was complete is "
-                f"kept in {plan.env.store.root}: run the same command again to go on, with --workers 1 if memory was short"
+                f"kept in {plan.env.store.root}: run the same command again to go on, with --workers 1 if memory was "
+                "short"
             ) from error
         finally:
             _drop(list(at))

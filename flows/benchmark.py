@@ -1,4 +1,4 @@
-"""The benchmark: who is who, beside other trackers and the truth; faults found and repaired; TrackEval beside itself."""
+"""The benchmark: who is who, beside other trackers and the truth; faults found and repaired; TrackEval itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STORE = "out/.store"
 CLIP_BYTES = 30e6
 
 EXAMPLES = f"""examples:
-  python -m flows.benchmark --weights weights/                  {CLIPS} crossings, {STRESSED} stressed: an hour on 2 cores
+  python -m flows.benchmark --weights weights/                  {CLIPS} crossings, {STRESSED} stressed: an hour, 2 cores
   python -m flows.benchmark --weights weights/ --quick --json   {QUICK_CLIPS} short ones, about a minute and a half
   python -m flows.benchmark --suite faults                      known faults put into exact people
   python -m flows.benchmark --suite tud --data tud/             TrackEval beside published figures
@@ -123,7 +123,7 @@ def _crossings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m flows.benchmark",
-        description="How well identities, masks and poses hold where people cross, by exact truth, beside other trackers.",
+        description="How well identities, masks and poses hold where people cross: by exact truth, beside others.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

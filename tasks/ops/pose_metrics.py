@@ -1,4 +1,4 @@
-"""Estimated poses against true ones, row by row: COCO's object keypoint similarity, and the share of joints in place."""
+"""Estimated poses against true ones, row by row: COCO's object keypoint similarity, and joints in place (PCK)."""
 
 from __future__ import annotations
 
