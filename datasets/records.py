@@ -138,6 +138,16 @@ class Tracklets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CameraMotion:
+    """How the camera of one clip moved, by its background."""
+
+    step: np.ndarray  # (T, 2, 3) float32  a point (x, y, 1) of frame t -> where that background lay in frame t - 1
+
+    def __post_init__(self) -> None:
+        check_field(self, "step", (len(self.step), 2, 3), np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Poses:
     """2-D poses of one clip's detections. Row i of every array is the same person in the same frame as row i there."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets.records import Poses, Segments, Tracklets, load_record, save_record
+from datasets.records import CameraMotion, Poses, Segments, Tracklets, load_record, save_record
 from tasks.batch import Batch, Env, Item, Refused, Stage
 from tasks.brought import KEYPOINTS, TRACKS, has, poses_have_ids
 from tasks.clips import clip_of
@@ -16,7 +16,7 @@ from tasks.ops.bind import Rules
 from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
 
-VERSION = 1
+VERSION = 2
 NEVER = 2.0  # an intersection over union that no boxes have
 
 
@@ -60,6 +60,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         load_record(Tracklets, item.folder("track") / "tracklets.npz"),
         load_record(Poses, item.folder("pose") / "poses.npz"),
         load_record(Segments, item.folder("segment") / "segments.npz"),
+        load_record(CameraMotion, item.folder("track") / "camera.npz"),
         Shot(frames=clip.frames, fps=float(clip.fps), size=clip.size),
         rules,
     )

@@ -11,7 +11,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets.records import Clip, Detections, Tracklets, load_record, save_record
+from datasets.records import CameraMotion, Clip, Detections, Tracklets, load_record, save_record
 from tasks.backends.boxmot import BoxMOTTracker, TrackerName
 from tasks.backends.reid import CROP, Embedder
 from tasks.backends.table import ReIDName, embedder
@@ -22,11 +22,12 @@ from tasks.clips import clip_of
 from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.boxes import contact
+from tasks.ops.camera_motion import camera_steps
 from tasks.ops.crops import person_crop
 from tasks.ops.quick_mask import quick_mask
 from tasks.ops.tracklets import Limits, Rows, adopt, cut
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         frame=found.frame, box=found.box, score=found.score, tracklet=cut(adopted, limits), embedding=embedding
     )
     save_record(tracklets, out / "tracklets.npz")
+    boxes = [found.box[rows_of[t] : rows_of[t + 1]] for t in range(clip.frames)]
+    steps = camera_steps(FRAMES.read(path), boxes, clip.size)
+    save_record(CameraMotion(step=steps.astype(np.float32)), out / "camera.npz")
 
 
 def pictures(path: Path, clip: Clip, looked: set[int], *, every: bool) -> Iterator[tuple[int, np.ndarray | None]]:

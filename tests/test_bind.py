@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from datasets.masks import Masks
-from datasets.records import HIDDEN, UNKNOWN, VISIBLE, People, Poses
+from datasets.records import HIDDEN, UNKNOWN, VISIBLE, CameraMotion, People, Poses
 from tasks.ops.bind import Rules, bind
 from tasks.ops.bind_solve import cover
 from tasks.ops.cast import Limits, Shot
@@ -23,7 +23,9 @@ T = 50
 def bound(scene: Scene, frames: int = T, **limits: int | None) -> People:
     """The people of a scene."""
     shot = Shot(frames=frames, fps=FPS, size=SIZE)
-    return bind(scene.tracklets, scene.poses, scene.segments, shot, Rules(limits=Limits(**limits)))[0]  # type: ignore[arg-type]
+    camera = CameraMotion(step=np.tile(np.eye(2, 3, dtype=np.float32), (frames, 1, 1)))
+    rules = Rules(limits=Limits(**limits))  # type: ignore[arg-type]
+    return bind(scene.tracklets, scene.poses, scene.segments, camera, shot, rules)[0]
 
 
 def whose(people: People, figures: list[Figure], scene: Scene) -> list[set[int]]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from datasets.masks import Masks, encode_window
-from datasets.records import People, Poses, Segments, Tracklets
+from datasets.records import CameraMotion, People, Poses, Segments, Tracklets
 from tasks.ops.bind_cost import Costs
 from tasks.ops.bind_events import events_of
 from tasks.ops.boxes import iou
+from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.cast import LeftOut, Limits, Shot, choose
 from tasks.ops.mask_crops import MaskCrops, Window
 from tasks.ops.mask_ops import box_of, move_mask
@@ -45,12 +46,13 @@ class _Bodies:
 
 
 def bind(
-    tracklets: Tracklets, poses: Poses, segments: Segments, shot: Shot, rules: Rules
+    tracklets: Tracklets, poses: Poses, segments: Segments, camera: CameraMotion, shot: Shot, rules: Rules
 ) -> tuple[People, list[LeftOut]]:
     """The people of one clip, and the tracks that are nobody's. P is 0 when nobody stays."""
-    tracks = tracks_of(tracklets, segments, clinch=rules.clinch)
+    to_first = to_first_frame(camera.step.astype(np.float64))
+    tracks = tracks_of(tracklets, segments, to_first, clinch=rules.clinch)
     crops = MaskCrops(segments.mask)
-    people, left_out = choose(tracks, shot, poses, crops, rules.limits, rules.costs)
+    people, left_out = choose(tracks, shot, rules.limits, rules.costs)
     spans = spans_of(people, shot, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     names = _neighbouring_tracklets(spans, tracklets)
     carried = _carried_on(spans, names, segments)

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from datasets.records import Poses
-from tasks.ops.body import bone_lengths
-from tasks.ops.mask_crops import MaskCrops
-from tasks.ops.tracks import Track, poses_at
-
-_SEEN = 0.2  # keypoint score from which a joint counts
+from tasks.ops.bind_motion import End, MotionScales, continuation, first_end, last_end, size_change
+from tasks.ops.look_model import LookPrior
+from tasks.ops.tracks import Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """The scales of the evidence. Lengths are in heights of the person, times in seconds."""
+    """The scales of the evidence, in nats."""
 
-    still: float = 0.06  # spread of where a box is from one frame to the next
-    speed: float = 0.7  # growth of that spread with each second unseen
-    slow_down_s: float = 0.3  # a velocity is believed for about so long
-    most_motion: float = 10.0  # nats; no distance says more than this
-    look_same: float = 0.75  # cosine between two looks at one person, usually (two people: about 0.4)
-    look_spread: float = 0.13  # and how far it falls short of that
-    most_look: float = 6.0
-    size: float = 0.25  # spread of the log of the height
-    most_size: float = 3.0
-    pose: float = 0.10  # spread of the joints from one frame to the next
-    most_pose: float = 5.0
-    bones: float = 0.25  # spread of the log of bone lengths over the height
-    most_bones: float = 2.0
-    overlap: float = 2.0  # nats for two masks that should overlap and do not
-    unseen: float = 0.5  # nats a second unseen
+    motion: MotionScales = field(default_factory=MotionScales)
+    look: LookPrior = field(default_factory=LookPrior)
+    window_s: float = 20.0  # nobody is looked for longer than this: it bounds the work on long clips
+    unseen: float = 0.5  # each second unseen
     enter_edge: float = 1.0  # coming or going through the frame's edge
     enter_middle: float = 4.0  # or in the middle of the picture
     person: float = 6.0  # one more person in the clip
@@ -42,52 +29,37 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evidence:
-    """What the cost of a link asks of either track, found once a track and not once a pair."""
+class Network:
+    """N tracks by first frame and what each step between them costs; infinite where there is none."""
 
-    track: Track
-    first_height: float  # median box height of the first five frames, pixels
-    last_height: float  # and of the last five
-    onward: np.ndarray  # (2,) pixels a frame at the end
-    backward: np.ndarray  # (2,) pixels a frame at the beginning, back in time
-    bones: np.ndarray | None  # (10,) pixels, NaN where a bone was not seen often; None where too few were
+    link: np.ndarray  # (N, N) the second being the same person as the first, next seen
+    start: np.ndarray  # (N,) someone's first sight
+    end: np.ndarray  # (N,) someone's last sight
+    nobody: np.ndarray  # (N,) a ghost, a part of another, a reflection
 
 
-def evidence_of(track: Track, poses: Poses) -> Evidence:
-    """A track's evidence."""
-    return Evidence(
-        track=track,
-        first_height=_height(track.box[:5]),
-        last_height=_height(track.box[-5:]),
-        onward=velocity(track.frame, track.box),
-        backward=velocity(-track.frame[::-1], track.box[::-1]),
-        bones=_long_bones(track, poses),
+def network_of(tracks: Sequence[Track], frames: int, fps: float, size: tuple[int, int], costs: Costs) -> Network:
+    """All costs of a clip but looks, which are a matter of whole people and not of single steps."""
+    first, last = [first_end(track, fps) for track in tracks], [last_end(track, fps) for track in tracks]
+    link = np.full((len(tracks), len(tracks)), np.inf)
+    starts = np.array([track.start for track in tracks])
+    for i, track in enumerate(tracks):
+        near = np.flatnonzero((starts >= track.stop) & (starts <= track.stop + costs.window_s * fps))
+        for j in near.tolist():
+            link[i, j] = link_cost(last[i], first[j], (starts[j] - track.stop + 1) / fps, size, costs)
+    return Network(
+        link=link,
+        start=np.array([_border(track.start == 0, track.box[0], size, costs) for track in tracks]),
+        end=np.array([_border(track.stop == frames, track.box[-1], size, costs) for track in tracks]),
+        nobody=np.array([nobody_cost(track, fps, costs) for track in tracks]),
     )
 
 
-def link_cost(a: Evidence, b: Evidence, *, fps: float, poses: Poses, crops: MaskCrops, costs: Costs) -> float:
-    """Nats against `b` being the same person as `a`, next seen. Infinite when they overlap in time."""
-    gap = b.track.start - a.track.stop
-    if gap < 0:
-        return float("inf")
-    wait_s = (gap + 1) / fps
-    total = _motion(a, b, fps, costs) + _look(a.track, b.track, costs) + costs.unseen * gap / fps
-    change = np.log(b.first_height / a.last_height)
-    total += min(0.5 * (change / costs.size) ** 2, costs.most_size)
-    total += _bones(a, b, costs)
-    if wait_s <= 0.25:
-        total += _pose(a, b, fps, poses, costs) + _overlap(a.track, b.track, crops, costs)
-    return float(total)
-
-
-def start_cost(track: Track, size: tuple[int, int], costs: Costs) -> float:
-    """Nats against someone's first sight being this track."""
-    return _border(track.start == 0, track.box[0], size, costs)
-
-
-def end_cost(track: Track, frames: int, size: tuple[int, int], costs: Costs) -> float:
-    """Nats against someone's last sight being this track."""
-    return _border(track.stop == frames, track.box[-1], size, costs)
+def link_cost(a: End, b: End, wait_s: float, size: tuple[int, int], costs: Costs) -> float:
+    """Nats against a track that begins as b being the same person as one that ends as a, `wait_s` before."""
+    area = float(size[0] * size[1])
+    motion = continuation(a, b, wait_s, area, costs.motion)
+    return motion + size_change(a, b, wait_s, costs.motion) + costs.unseen * wait_s
 
 
 def nobody_cost(track: Track, fps: float, costs: Costs) -> float:
@@ -106,87 +78,3 @@ def _border(at_clip_end: bool, box: np.ndarray, size: tuple[int, int], costs: Co
     if at_clip_end:
         return 0.0
     return costs.enter_edge if at_edge(box, size) else costs.enter_middle
-
-
-def _height(box: np.ndarray) -> float:
-    return float(np.median(box[:, 3] - box[:, 1]))
-
-
-def velocity(frame: np.ndarray, box: np.ndarray, most: int = 8) -> np.ndarray:
-    """Pixels a frame of a box's centre over its last frames, (2,): the slope of a least-squares line; 0 for one
-    frame."""
-    frame, box = frame[-most:], box[-most:]
-    if len(frame) < 3:
-        return np.zeros(2)
-    centre = (box[:, :2] + box[:, 2:]) / 2
-    t = frame - frame.mean()
-    return (t[:, None] * (centre - centre.mean(0))).sum(0) / (t**2).sum()
-
-
-def _motion(a: Evidence, b: Evidence, fps: float, costs: Costs) -> float:
-    """Constant velocity, slowing down, forward from a and backward from b; the mean of both errors counts.
-
-    Negative log of a 2-D normal density against that of a perfect hit from one frame to the next.
-    """
-    wait = b.track.start - a.track.stop + 1
-    decay = costs.slow_down_s * fps
-    run = decay * (1 - np.exp(-wait / decay))
-    last, first = a.track.box[-1], b.track.box[0]
-    end, begin = (last[:2] + last[2:]) / 2, (first[:2] + first[2:]) / 2
-    forward = end + a.onward * run - begin
-    backward = begin + b.backward * run - end
-    height = np.sqrt(a.last_height * b.first_height)
-    error2 = (np.hypot(*forward) ** 2 + np.hypot(*backward) ** 2) / 2 / height**2
-    spread = costs.still + costs.speed * wait / fps
-    return min(error2 / (2 * spread**2) + 2 * np.log(spread / costs.still) * 0.5, costs.most_motion)
-
-
-def _look(a: Track, b: Track, costs: Costs) -> float:
-    if a.look is None or b.look is None:
-        return 0.0
-    short = max(costs.look_same - float(a.look @ b.look), 0.0)
-    return min(0.5 * (short / costs.look_spread) ** 2, costs.most_look)
-
-
-def _pose(a: Evidence, b: Evidence, fps: float, poses: Poses, costs: Costs) -> float:
-    """How far the joints jump beyond the box's own motion."""
-    (from_point, from_score), (to_point, to_score) = poses_at(poses, a.track, -1), poses_at(poses, b.track, 0)
-    seen = (from_score >= _SEEN) & (to_score >= _SEEN)
-    if seen.sum() < 4:
-        return 0.0
-    wait = b.track.start - a.track.stop + 1
-    moved = to_point[seen] - from_point[seen] - a.onward * wait
-    spread = (costs.pose + costs.speed * wait / fps) * a.last_height
-    error = float(np.median(np.hypot(moved[:, 0], moved[:, 1])))
-    return min(0.5 * (error / spread) ** 2, costs.most_pose)
-
-
-def _long_bones(track: Track, poses: Poses) -> np.ndarray | None:
-    """The longest sights of each bone: seen from any side, it is at most as long as it is."""
-    bones = bone_lengths(poses.keypoint[track.row], poses.score[track.row], _SEEN)
-    many = np.isfinite(bones).sum(0) >= 5
-    if many.sum() < 4:
-        return None
-    best = np.full(bones.shape[1], np.nan)
-    best[many] = np.nanpercentile(bones[:, many], 80, axis=0)
-    return best
-
-
-def _bones(a: Evidence, b: Evidence, costs: Costs) -> float:
-    """Do the longest sights of each bone agree."""
-    if a.bones is None or b.bones is None:
-        return 0.0
-    both = np.isfinite(a.bones) & np.isfinite(b.bones)
-    if both.sum() < 4:
-        return 0.0
-    change = float(np.median(np.abs(np.log((b.bones[both] + 1) / (a.bones[both] + 1)))))
-    return min(0.5 * (change / costs.bones) ** 2, costs.most_bones)
-
-
-def _overlap(a: Track, b: Track, crops: MaskCrops, costs: Costs) -> float:
-    """Masks a few frames apart should overlap where they lie and in shape."""
-    ends = np.array([a.segment[-1], b.segment[0]])
-    if (ends < 0).any() or not crops.extent[ends, 2].all():
-        return 0.0
-    one, two = crops.stack(ends, crops.window(ends))
-    return costs.overlap * (1 - int(np.count_nonzero(one & two)) / max(int(np.count_nonzero(one | two)), 1))

@@ -1,4 +1,9 @@
-"""Tracks -> the people of a clip: how many there are, which tracks are whose, and who is left out and why."""
+"""Tracks -> the people of a clip: how many there are, which tracks are whose, and who is left out and why.
+
+Three steps, each an exact assignment over the whole clip. The sure pieces (anchors) are covered by chains at least cost,
+which also says how many people there are. Then people have looks, and anchors go to people once more with these. Last,
+what was seen for a moment inside contacts goes to whoever is bound to be there.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.records import Poses
-from tasks.ops.bind_cost import Costs, end_cost, evidence_of, link_cost, nobody_cost, start_cost
+from tasks.ops.bind_assign import NOBODY, Problem, assign
+from tasks.ops.bind_cost import Costs, Network, network_of
+from tasks.ops.bind_paths import off_path
 from tasks.ops.bind_solve import certainty, cover
-from tasks.ops.mask_crops import MaskCrops
+from tasks.ops.bind_swaps import margins, settle
+from tasks.ops.look_model import alike_of, learn, to_people
 from tasks.ops.tracks import Track
+
+_ANCHOR_S = 0.2  # of clear sight, from which a track counts as a sure piece
+_CLEAR = 0.5  # share of a box that is free: from there on it is fully clear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,44 +57,111 @@ class LeftOut:
     why: str
 
 
-def choose(
-    tracks: list[Track], shot: Shot, poses: Poses, crops: MaskCrops, limits: Limits, costs: Costs
-) -> tuple[list[Person], list[LeftOut]]:
-    """The clip's people, from left to right where they are first seen, and the tracks left out.
-
-    The number of people is part of the one exact assignment: a person more costs `Costs.person` and must explain
-    tracks that cost more as nobody's.
-    """
+def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tuple[list[Person], list[LeftOut]]:
+    """The clip's people, from left to right where they are first seen, and the tracks left out."""
     large, left_out = _without_small(tracks, limits)
     if not large:
         return [], left_out
-    evidence = [evidence_of(track, poses) for track in large]
-    link = np.full((len(large), len(large)), np.inf)
-    for i, a in enumerate(evidence):
-        for j, b in enumerate(evidence):
-            if b.track.start >= a.track.stop:
-                link[i, j] = link_cost(a, b, fps=shot.fps, poses=poses, crops=crops, costs=costs)
-    best = cover(
-        link,
-        np.array([start_cost(track, shot.size, costs) for track in large]),
-        np.array([end_cost(track, shot.frames, shot.size, costs) for track in large]),
-        np.array([nobody_cost(track, shot.fps, costs) for track in large]),
-        person=costs.person,
-        people=limits.people,
-    )
-    people = []
-    for chain, margins in zip(best.chains, best.margins, strict=True):
-        own = tuple(large[i] for i in chain)
-        presence = sum(len(track.frame) for track in own) / shot.frames
+    network = network_of(large, shot.frames, shot.fps, shot.size, costs)
+    anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large])
+    if not len(anchors):
+        anchors = np.arange(len(large))
+    chains, certain = _anchored(large, anchors, network, limits, costs)
+    people: list[list[int]] = []
+    for chain in chains:
+        presence = sum(len(large[i].frame) for i in chain) / shot.frames
         if limits.people is None and presence < limits.min_presence:
-            left_out += [LeftOut(track=track, why="a passer-by: too short in the picture") for track in own]
+            left_out += [LeftOut(track=large[i], why="a passer-by: too short in the picture") for i in chain]
         else:
-            people.append(Person(tracks=own, sure=tuple(certainty(margin) for margin in margins)))
-    used = {i for chain in best.chains for i in chain}
-    rest = [track for i, track in enumerate(large) if i not in used]
+            people.append(chain)
+    passing = {i for chain in chains if chain not in people for i in chain}
+    owner = _with_fragments(large, people, set(anchors.tolist()), passing, network, shot)
+    rest = [track for i, track in enumerate(large) if owner[i] == NOBODY and i not in passing]
     left_out += [LeftOut(track=track, why="nobody's: a ghost, a part of someone or too short") for track in rest]
-    people.sort(key=lambda person: (float(person.tracks[0].box[0, [0, 2]].mean()), person.tracks[0].start))
-    return people, left_out
+    out = [_person(large, np.flatnonzero(owner == k), chain, certain) for k, chain in enumerate(people)]
+    out.sort(key=lambda person: (float(person.tracks[0].box[0, [0, 2]].mean()), person.tracks[0].start))
+    return out, left_out
+
+
+def is_anchor(track: Track, fps: float) -> bool:
+    """Whether a track was seen clearly for long enough to know who it is."""
+    clear = np.minimum(track.apart / _CLEAR, 1) * (track.apart > 0.15)
+    return bool(clear.sum() >= max(_ANCHOR_S * fps, 3))
+
+
+def _anchored(
+    tracks: list[Track], anchors: np.ndarray, network: Network, limits: Limits, costs: Costs
+) -> tuple[list[list[int]], dict[tuple[int, int], float]]:
+    """Chains of anchors (indices of tracks), and how sure each step (track, next track) of a chain is."""
+    own = [tracks[i] for i in anchors]
+    part = Network(
+        link=network.link[np.ix_(anchors, anchors)],
+        start=network.start[anchors], end=network.end[anchors], nobody=network.nobody[anchors],
+    )  # fmt: skip
+    model = learn(own, costs.look)
+    alike = alike_of(own, model)
+    first = cover(part.link - alike, part.start, part.end, part.nobody, person=costs.person, people=limits.people)
+    chains = [list(chain) for chain in first.chains]
+    chains = _by_looks(own, chains, part, alike)
+    chains = settle(chains, part, alike)
+    sure: dict[tuple[int, int], float] = {}
+    for chain, steps in zip(chains, margins(chains, part, alike), strict=True):
+        for a, b, margin in zip(chain[:-1], chain[1:], steps, strict=True):
+            sure[int(anchors[a]), int(anchors[b])] = certainty(margin)
+    return [[int(anchors[i]) for i in chain] for chain in chains], sure
+
+
+def _by_looks(tracks: list[Track], chains: list[list[int]], network: Network, alike: np.ndarray) -> list[list[int]]:
+    """The chains again, now that each person has a look; repeated until nothing changes."""
+    used = np.zeros(len(tracks), bool)
+    used[[i for chain in chains for i in chain]] = True
+    for _ in range(4):
+        if len(chains) < 2:
+            break
+        nobody = np.where(used, np.inf, 0.0)
+        owner, _ = assign(
+            Problem(
+                own=np.where(used[None], -to_people(chains, alike), np.inf),
+                nobody=nobody, link=network.link, start=network.start, end=network.end,
+            )  # fmt: skip
+        )
+        again = [np.flatnonzero(owner == k).tolist() for k in range(len(chains))]
+        if again == chains or not all(again):
+            break
+        chains = again
+    return chains
+
+
+def _with_fragments(
+    tracks: list[Track], people: list[list[int]], anchors: set[int], passing: set[int], network: Network, shot: Shot
+) -> np.ndarray:
+    """(N,) the person of each track: the anchors' as they are, and of the rest what fits between them."""
+    num = len(tracks)
+    own = np.full((len(people), num), np.inf)
+    nobody = network.nobody.copy()
+    for k, chain in enumerate(people):
+        own[k, chain] = 0.0
+        nobody[chain] = np.inf
+    for i in range(num):
+        if i in anchors or i in passing:
+            continue
+        for k, chain in enumerate(people):
+            own[k, i] = off_path(tracks[i], [tracks[j] for j in chain], shot.fps)
+    if not people:
+        return np.full(num, NOBODY)
+    link = network.link
+    owner, _ = assign(Problem(own=own, nobody=nobody, link=link, start=network.start, end=network.end))
+    return owner
+
+
+def _person(tracks: list[Track], own: np.ndarray, chain: list[int], certain: dict[tuple[int, int], float]) -> Person:
+    """A person of these tracks; each step is as sure as the step between the anchors round it."""
+    sure = []
+    for a, b in zip(own[:-1].tolist(), own[1:].tolist(), strict=True):
+        before = [i for i in chain if i <= a]
+        after = [i for i in chain if i >= b]
+        sure.append(certain.get((before[-1], after[0]), 1.0) if before and after else 0.5)
+    return Person(tracks=tuple(tracks[i] for i in own), sure=tuple(sure))
 
 
 def _without_small(tracks: list[Track], limits: Limits) -> tuple[list[Track], list[LeftOut]]:

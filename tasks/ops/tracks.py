@@ -9,6 +9,7 @@ import numpy as np
 
 from datasets.records import Poses, Segments, Tracklets
 from tasks.ops.boxes import covered, iou
+from tasks.ops.camera_motion import steadied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,6 +20,7 @@ class Track:
     row: np.ndarray  # (n,) rows of Tracklets and Poses, ascending by frame
     frame: np.ndarray  # (n,) int
     box: np.ndarray  # (n, 4)
+    steady: np.ndarray  # (n, 4) the boxes as a camera that never moved would have seen them
     score: np.ndarray  # (n,) how sure the detector is
     apart: np.ndarray  # (n,) share of the box that no other box of its frame covers
     segment: np.ndarray  # (n,) rows of Segments; -1 where there is none
@@ -40,8 +42,8 @@ class Track:
         return float(np.median(self.box[:, 3] - self.box[:, 1]))
 
 
-def tracks_of(tracklets: Tracklets, segments: Segments, *, clinch: float) -> list[Track]:
-    """All tracks of a clip, by first frame, then tracklet.
+def tracks_of(tracklets: Tracklets, segments: Segments, to_first: np.ndarray, *, clinch: float) -> list[Track]:
+    """All tracks of a clip, by first frame, then tracklet. to_first (T, 2, 3): the camera, as `camera_motion` has it.
 
     A tracklet that goes on through a close contact (intersection over union above `clinch`) is cut at its closest
     frame: whether the same person comes out of it is for the binding to say, and to doubt.
@@ -57,7 +59,7 @@ def tracks_of(tracklets: Tracklets, segments: Segments, *, clinch: float) -> lis
         where = np.searchsorted(tracklets.frame[rows], sorted(cuts.get(int(name), ())))
         for piece in np.split(rows, where):
             if len(piece):
-                tracks.append(_track(int(name), piece, tracklets, segments, apart, at))
+                tracks.append(_track(int(name), piece, tracklets, segments, apart, at, to_first))
     return sorted(tracks, key=lambda track: (track.start, track.tracklet))
 
 
@@ -78,6 +80,7 @@ def _track(
     segments: Segments,
     apart: np.ndarray,
     at: dict[tuple[int, int], int],
+    to_first: np.ndarray,
 ) -> Track:
     frame = tracklets.frame[row].astype(np.int64)
     segment = np.array([at.get((int(t), name), -1) for t in frame], np.int64)
@@ -86,6 +89,7 @@ def _track(
         row=row,
         frame=frame,
         box=tracklets.box[row].astype(np.float64),
+        steady=steadied(tracklets.box[row].astype(np.float64), frame, to_first),
         score=tracklets.score[row].astype(np.float64),
         apart=apart[row],
         segment=segment,
@@ -95,7 +99,7 @@ def _track(
 
 def _pooled(masked: np.ndarray, boxed: np.ndarray) -> np.ndarray | None:
     """The mean of a track's masked looks; of its tracker's own where there are none."""
-    for vectors in (masked, boxed):
+    for vectors in (boxed, masked):
         taken = vectors[vectors.any(1)] if vectors.size else vectors
         if len(taken):
             mean = taken.mean(0)

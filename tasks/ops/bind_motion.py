@@ -1,0 +1,111 @@
+"""Tracks -> how they begin and end moving, and how likely one goes on as another: both time directions, in nats.
+
+All lengths are in heights of the person, times in seconds, places as a camera that never moved would have seen them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.ops.tracks import Track
+
+_WINDOW_S = 0.5  # of a track's end that tells its velocity
+_CLEAR = 0.4  # share of a box that must be free for its place to count: a covered side moves the middle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionScales:
+    """Spreads of how people move, from walking and dancing in tests/bench/bind.py; (x, y): across and up the picture."""
+
+    place: tuple[float, float] = (0.06, 0.05)  # where a box lies
+    drift: tuple[float, float] = (0.35, 0.18)  # growth of that with each second unseen, going on
+    free: tuple[float, float] = (0.9, 0.3)  # growth of that with each second unseen, having stopped or turned
+    speed: tuple[float, float] = (0.9, 0.25)  # of people in general, heights a second
+    steer: tuple[float, float] = (0.35, 0.15)  # change of velocity over a gap, going on, at once ...
+    turn: float = 0.5  # ... and its growth with each second
+    goes_on: float = 0.65  # share of gaps over which someone goes on as before
+    odd: float = 0.02  # share in which neither holds
+    size: float = 0.12  # of the log of the height, at once ...
+    grow: float = 0.15  # ... and its growth with each second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class End:
+    """One end of a track."""
+
+    place: np.ndarray  # (2,) middle of the box, pixels
+    velocity: np.ndarray  # (2,) pixels a second, forward in time
+    doubt: np.ndarray  # (2,) spread of the velocity, pixels a second
+    height: float  # pixels
+
+
+def first_end(track: Track, fps: float) -> End:
+    """How a track begins."""
+    return _end(track.frame, track.steady, track.apart, fps, -1)
+
+
+def last_end(track: Track, fps: float) -> End:
+    """How a track ends."""
+    return _end(track.frame, track.steady, track.apart, fps, 1)
+
+
+def continuation(a: End, b: End, gap_s: float, area: float, scales: MotionScales) -> float:
+    """Nats against b being how a goes on after `gap_s`, beside b being someone who comes up anywhere.
+
+    A mixture: going on at the mean of both velocities; stopped or turned, so that b's velocity says nothing; anything.
+    area: of the picture, square pixels. Negative log of p(place, velocity of b | a) / p(place, velocity of b).
+    """
+    height = float(np.sqrt(a.height * b.height))
+    apart = (b.place - a.place) / height
+    va, vb = a.velocity / height, b.velocity / height
+    da, db = a.doubt / height, b.doubt / height
+    place, speed = np.array(scales.place), np.array(scales.speed)
+    steer = np.array(scales.steer) * (1 + scales.turn * gap_s / 0.5)
+    on = _normal(apart - (va + vb) / 2 * gap_s, np.sqrt(place**2 + (np.array(scales.drift) * gap_s) ** 2 + ((da**2 + db**2) / 4) * gap_s**2))
+    on += _normal(vb - va, np.sqrt(steer**2 + da**2 + db**2))
+    free = _normal(apart, np.sqrt(place**2 + (np.array(scales.free) * gap_s) ** 2))
+    anywhere = -float(np.log(max(area / height**2, 1.0)))
+    own = _normal(vb, np.sqrt(speed**2 + db**2))
+    log_same = np.logaddexp.reduce(
+        [
+            np.log(scales.goes_on) + on,
+            np.log(1 - scales.goes_on - scales.odd) + free + own,
+            np.log(scales.odd) + anywhere + own,
+        ]
+    )
+    return float(anywhere + own - log_same)
+
+
+def size_change(a: End, b: End, gap_s: float, scales: MotionScales, most: float = 3.0) -> float:
+    """Nats against a person of a's height being of b's after a gap, beside anybody's height; at most `most`."""
+    spread = np.hypot(scales.size, scales.grow * gap_s)
+    return float(min(0.5 * (np.log(b.height / a.height) / spread) ** 2, most))
+
+
+def _normal(x: np.ndarray, spread: np.ndarray) -> float:
+    """Log of a normal density with independent axes."""
+    return float((-0.5 * (x / spread) ** 2 - np.log(spread) - 0.5 * np.log(2 * np.pi)).sum())
+
+
+def _end(frame: np.ndarray, box: np.ndarray, apart: np.ndarray, fps: float, side: int) -> End:
+    """The last frames when side is 1, the first when it is -1. A least-squares line through the clear boxes' middles."""
+    last = len(frame) - 1 if side > 0 else 0
+    near = np.abs(frame - frame[last]) <= max(round(_WINDOW_S * fps), 2)
+    clear = near & (apart >= _CLEAR)
+    rows = np.flatnonzero(clear if clear.sum() >= 3 else near)
+    middle = (box[rows, :2] + box[rows, 2:]) / 2
+    height = float(np.median(box[rows, 3] - box[rows, 1]))
+    t = (frame[rows] - frame[last]) / fps
+    jitter = 0.04 * height  # of a detector's box from frame to frame
+    if len(rows) < 3:
+        return End(place=middle.mean(0), velocity=np.zeros(2), doubt=np.full(2, 1.0 * height), height=height)
+    centred = t - t.mean()
+    moment = float((centred**2).sum())
+    velocity = (centred[:, None] * (middle - middle.mean(0))).sum(0) / moment
+    # Where it is now: the line at the end, not the last box alone.
+    place = middle.mean(0) - velocity * t.mean()
+    left = middle - (place + velocity * t[:, None])
+    noise = np.maximum(np.sqrt((left**2).sum(0) / max(len(rows) - 2, 1)), jitter)
+    return End(place=place, velocity=velocity, doubt=noise / np.sqrt(moment), height=height)

@@ -1,0 +1,111 @@
+"""Chains of tracks -> by how much the best assignment is better than the next best in which two people are exchanged.
+
+The next best that matters is one in which, from some moment on or for a while, two people go by each other's name. All
+such exchanges of two people at the places where their tracks end and begin are weighed with everything that is known:
+the steps at both ends, and the looks of all that would change hands, before and after.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.ops.bind_cost import Network
+
+_AHEAD = 12  # places where tracks end that an exchange may last for; longer ones last to the end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Exchange:
+    """Two people who go by each other's name from one place on, to another or to the end."""
+
+    people: tuple[int, int]
+    begin: tuple[int, int]  # how many tracks of either stay before it
+    stop: tuple[int, int]  # and the first that stay after it; the number of tracks: none
+    cost: float  # nats by which it is worse than what stands; negative: better
+
+
+def exchanges(chains: list[list[int]], network: Network, alike: np.ndarray) -> Iterator[Exchange]:
+    """Every exchange. alike (N, N): nats for two tracks being one person by their looks."""
+    for p, q in itertools.combinations(range(len(chains)), 2):
+        a, b = chains[p], chains[q]
+        places = list(_places(a, b, network))
+        for n, (i, j, first) in enumerate(places):
+            to_end = first + _looks(a, b, (i, len(a)), (j, len(b)), alike)
+            yield Exchange(people=(p, q), begin=(i, j), stop=(len(a), len(b)), cost=to_end)
+            for k, m, second in places[n + 1 : n + 1 + _AHEAD]:
+                if k >= i and m >= j and (k, m) != (i, j):
+                    cost = first + second + _looks(a, b, (i, k), (j, m), alike)
+                    yield Exchange(people=(p, q), begin=(i, j), stop=(k, m), cost=cost)
+
+
+def exchanged(chains: list[list[int]], by: Exchange) -> list[list[int]]:
+    """The chains after an exchange."""
+    out = [list(chain) for chain in chains]
+    (p, q), (i, j), (k, m) = by.people, by.begin, by.stop
+    a, b = chains[p], chains[q]
+    out[p], out[q] = a[:i] + b[j:m] + a[k:], b[:j] + a[i:k] + b[m:]
+    return out
+
+
+def settle(chains: list[list[int]], network: Network, alike: np.ndarray, most: int = 50) -> list[list[int]]:
+    """The chains after the best exchanges, one after another, as long as one makes the whole cheaper."""
+    for _ in range(most):
+        best = min(exchanges(chains, network, alike), key=lambda one: one.cost, default=None)
+        if best is None or best.cost >= -1e-6:
+            break
+        chains = exchanged(chains, best)
+    return chains
+
+
+def margins(chains: list[list[int]], network: Network, alike: np.ndarray) -> list[list[float]]:
+    """For each chain and each step of it from track to track: the cost of the cheapest exchange there; infinite: none."""
+    out = [[float("inf")] * max(len(chain) - 1, 0) for chain in chains]
+    for one in exchanges(chains, network, alike):
+        for place in (one.begin, one.stop):
+            for person, at in zip(one.people, place, strict=True):
+                if 0 < at < len(chains[person]):
+                    out[person][at - 1] = min(out[person][at - 1], max(one.cost, 0.0))
+    return out
+
+
+def _places(a: list[int], b: list[int], network: Network) -> Iterator[tuple[int, int, float]]:
+    """(i, j, nats): a may go on with b's tracks from j on, and b with a's from i on, and how much worse that is."""
+    for i in range(len(a) + 1):
+        for j in range(len(b) + 1):
+            if (i, j) in ((0, 0), (len(a), len(b))):
+                continue
+            crossed = _step(a, i, b, j, network) + _step(b, j, a, i, network)
+            if np.isfinite(crossed):
+                yield i, j, crossed - _step(a, i, a, i, network) - _step(b, j, b, j, network)
+
+
+def _step(a: list[int], i: int, b: list[int], j: int, network: Network) -> float:
+    """Nats of going from the i first tracks of a to the tracks of b from j on."""
+    if i and j < len(b):
+        return float(network.link[a[i - 1], b[j]])
+    if i:
+        return float(network.end[a[i - 1]])
+    return float(network.start[b[j]]) if j < len(b) else 0.0
+
+
+def _looks(
+    a: list[int], b: list[int], of_a: tuple[int, int], of_b: tuple[int, int], alike: np.ndarray
+) -> float:
+    """Nats by which looks are worse when a[i:k] and b[j:m] change hands."""
+    gone, come = a[slice(*of_a)], b[slice(*of_b)]
+    stay_a, stay_b = a[: of_a[0]] + a[of_a[1] :], b[: of_b[0]] + b[of_b[1] :]
+    now = likeness(a, alike) + likeness(b, alike)
+    return now - likeness(stay_a + come, alike) - likeness(stay_b + gone, alike)
+
+
+def likeness(chain: list[int], alike: np.ndarray) -> float:
+    """Nats for these tracks being one person: of n(n - 1) / 2 pairs, n - 1 are independent."""
+    looked = [i for i in chain if alike[i, i] > 0]
+    if len(looked) < 2:
+        return 0.0
+    own = alike[np.ix_(looked, looked)]
+    return float((own.sum() - np.trace(own)) / len(looked))
