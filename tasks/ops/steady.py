@@ -14,12 +14,12 @@ from scipy.ndimage import maximum_filter1d
 
 from datasets.records import Event, People
 from datasets.skeleton import skeleton as layout
-from tasks.ops.bind_events import runs
 from tasks.ops.flips import exchange, flips
 from tasks.ops.jumps import jumps
 from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.occlusion import flags
 from tasks.ops.smooth import noise, smooth
+from tasks.ops.truth import runs
 
 _SEEN = 0.05  # a score below this supports nothing
 _WHOLE = 0.7  # share of the body that must be seen for its box to tell its size
@@ -42,12 +42,12 @@ def smooth_people(people: People, *, fps: Fraction | float, fill_s: float = 0.25
         keypoint[p], score[p], flag[p], flipped = made
         events += [
             Event(kind="repair", start=start, stop=stop, people=(p,), note="left and right exchanged back")
-            for start, stop in runs(flipped, bridge=round(0.2 * rate))
+            for start, stop in runs(flipped, join=round(0.2 * rate))
         ]
     changed = (keypoint != people.keypoint).any(-1) | (score != people.score)
     if not changed.any():
         return people
-    flag = reflagged(people, keypoint, score, flag, changed)
+    flag = reflagged(people, keypoint, score, flag, changed, MaskCrops(people.mask))
     events.sort(key=lambda event: (event.start, event.stop, event.kind, event.people))
     return dataclasses.replace(people, keypoint=keypoint, score=score, flag=flag, events=tuple(events))
 
@@ -120,11 +120,15 @@ def filled(point: np.ndarray, score: np.ndarray, lost: np.ndarray, most: int) ->
 
 
 def reflagged(
-    people: People, keypoint: np.ndarray, score: np.ndarray, flag: np.ndarray, changed: np.ndarray
+    people: People,
+    keypoint: np.ndarray,
+    score: np.ndarray,
+    flag: np.ndarray,
+    changed: np.ndarray,
+    crops: MaskCrops,
 ) -> np.ndarray:
     """Flags (P, T, J) with those of changed joints (P, T, J) found anew from the masks."""
     out = flag.copy()
-    crops = MaskCrops(people.mask)
     index = np.arange(people.num_people * people.num_frames).reshape(people.present.shape)
     for t in np.flatnonzero(changed.any((0, 2))):
         who = np.flatnonzero(np.diff(people.mask.offset)[index[:, t]] > 0)
