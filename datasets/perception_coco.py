@@ -48,7 +48,7 @@ _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 class Coco:
     """What a COCO file holds."""
 
-    boxes: Boxes | None  # when every annotation has a bbox
+    boxes: Boxes | None  # of the annotations with a bbox
     keypoints: Keypoints | None
     masks: MaskTracks | None  # when there is RLE; every annotation then has a track_id
 
@@ -210,20 +210,24 @@ def _gather(
     check_crowd(frame, who, file)
     annotated = np.unique(frame) if frames is None else np.unique(np.array(list(frames.values()), np.int32))
     annotated = annotated.astype(np.int32)
-    boxes = None
-    if len(order) and all(one is not None for one in found.box):
-        boxes = Boxes(
-            frame=frame,
-            id=who,
-            box=np.array(found.box, np.float32)[order],
-            score=np.array(found.score, np.float32)[order],
-            visible=np.array(found.visible, np.float32)[order],
-            size=size,
-        )
     return Coco(
-        boxes=boxes,
+        boxes=_boxes(found, order, size),
         keypoints=_keypoints(found, order, annotated, size, file),
         masks=_masks(found, order, annotated, mask_size, file),
+    )
+
+
+def _boxes(found: _Found, order: np.ndarray, size: tuple[int, int] | None) -> Boxes | None:
+    rows = [int(i) for i in order if found.box[i] is not None]
+    if not rows:
+        return None
+    return Boxes(
+        frame=np.array(found.frame, np.int32)[rows],
+        id=np.array(found.id, np.int64)[rows],
+        box=np.array([found.box[i] for i in rows], np.float32),
+        score=np.array(found.score, np.float32)[rows],
+        visible=np.array(found.visible, np.float32)[rows],
+        size=size,
     )
 
 

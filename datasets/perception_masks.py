@@ -1,7 +1,8 @@
 """A folder a person, a PNG a frame -> MaskTracks.
 
-FOLDER/PERSON/FRAME.png: the digits at the end of a file's name are the frame, counted from 0. Two values: 0 is not the
-person, the other is. A frame that anybody has a picture for is annotated; who has none there is not to be seen.
+FOLDER/PERSON/FRAME.png, or FOLDER/PERSON/masks/FRAME.png: the digits at the end of a file's name are the frame, counted
+from 0. Two values: 0 is not the person, the other is. A frame that anybody has a picture for is annotated; who has none
+there is not to be seen.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from PIL import Image
 from datasets.masks import Masks, encode_rle
 from datasets.perception import MAX_FRAME, MAX_IN_FRAME, MAX_ROWS, MAX_SIDE, MaskTracks, PerceptionError
 
+# In StableAnimator's tree with a level for the person, a person's masks lie beside other pictures of theirs.
+INNER = "masks"
 MAX_PNG_BYTES = 64 << 20
 # What Pillow decodes to one plane of values, or three; a picture with an alpha channel does not say which counts.
 MODES = ("1", "L", "P", "I;16", "RGB")
@@ -29,7 +32,8 @@ def list_masks(folder: Path) -> dict[str, dict[int, Path]]:
     for person in _entries(folder):
         if not person.is_dir():
             raise PerceptionError(f"{folder.name}/{person.name}: want a folder a person, got a file; move it away")
-        people[person.name] = _frames_of(person, f"{folder.name}/{person.name}")
+        inner = person / INNER
+        people[person.name] = _frames_of(inner if inner.is_dir() else person, f"{folder.name}/{person.name}")
     if not 1 <= len(people) <= MAX_IN_FRAME:
         raise PerceptionError(f"{folder.name}: want 1 to {MAX_IN_FRAME} folders, one a person, got {len(people)}")
     if sum(map(len, people.values())) > MAX_ROWS:
