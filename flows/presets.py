@@ -26,6 +26,7 @@ from tasks import (
 from tasks import (
     motion as motion_stage,
 )
+from tasks.backends.table import SKELETON_OF
 
 Route = Literal["footage", "motion"]
 
@@ -49,6 +50,15 @@ class FootageConfig:
     report: report.Config = field(default_factory=report.Config)
     shard: shard.Config = field(default_factory=shard.Config)
 
+    def check(self) -> None:
+        """Raises ValueError where two stages do not fit each other."""
+        first, again = self.pose.estimator, self.refine.estimator
+        if again is not None and SKELETON_OF[first] != SKELETON_OF[again]:
+            raise ValueError(
+                f"refine.estimator: want a network of pose.estimator's {SKELETON_OF[first]} keypoints, got {again} with "
+                f"{SKELETON_OF[again]}; try --set refine.estimator={first}, or none to leave poses as they are"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class MotionConfig:
@@ -60,6 +70,9 @@ class MotionConfig:
     judge: judge.Config = field(default_factory=judge.Config)
     report: report.Config = field(default_factory=report.Config)
     shard: shard.Config = field(default_factory=shard.Config)
+
+    def check(self) -> None:
+        """Nothing here can be at odds."""
 
 
 Preset = FootageConfig | MotionConfig
@@ -115,7 +128,7 @@ def _large_networks() -> _Large:
         "track": track.Config(tracker="botsort", reid="osnet-x1.0"),
         "pose": pose.Config(estimator="rtmw-l-384"),
         "segment": segment.Config(backend="sam2", sam2="sam2.1-hiera-large", reid="osnet-x1.0"),
-        "refine": refine.Config(masks="sam2", sam2="sam2.1-hiera-large"),
+        "refine": refine.Config(masks="sam2", sam2="sam2.1-hiera-large", estimator="rtmw-l-384"),
     }
 
 

@@ -74,6 +74,7 @@ def prepare(options: Options, *, device: str = "cpu") -> Run:
     out = options.out or f"out/{preset}"
     check_folders(out, store)
     config = override(_seeded(presets.PRESETS[preset](), options.seed), options.settings)
+    _check_fit(config)
     _check_bodies(config)
     env = Env(
         store=Store(str(Path(store).absolute())),
@@ -124,6 +125,13 @@ def _preset_for(sources: Sequence[SourceFile]) -> str:
             "name one kind by --preset light or --preset motion, each with its own --out"
         )
     return "light" if videos else "motion"
+
+
+def _check_fit(config: Preset) -> None:
+    try:
+        config.check()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _check_bodies(config: Preset) -> None:

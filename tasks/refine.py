@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets.records import People, load_record, save_record
+from tasks.backends.repose import repose
+from tasks.backends.table import PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.brought import KEYPOINTS, MASKS, has
 from tasks.clips import clip_of, words_on
@@ -20,7 +23,7 @@ from tasks.ops.corrections import REFINED, heed
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 1
+VERSION = 2
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -33,6 +36,8 @@ class Config:
     masks: Literal["light", "sam2", "keep"] = "light"
     sam2: Sam2Name = "sam2.1-hiera-large"
     image_size: int = 1024  # sam2: the square that frames are brought to, a multiple of 32
+    # Poses of contacts are estimated again with everyone else painted over; none: they stay. As pose.estimator.
+    estimator: PoseName | None = "movenet-lightning"
     smooth: bool = True  # poses are steadied: exchanged sides, jumps, tremble
 
     def __post_init__(self) -> None:
@@ -46,10 +51,10 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     words = [word for word in words_on(item) if word.word in REFINED]
     if words:
         people, misfits = heed(people, words)
-        (out / MISFITS).write_text(json.dumps(misfits))
+        (out / MISFITS).write_text(json.dumps(misfits, sort_keys=True))
     people = _masked(item, people, config, env)
-    if config.smooth and not has(item.artifacts, KEYPOINTS):
-        people = smooth_people(people, fps=clip_of(item)[0].fps)
+    if not has(item.artifacts, KEYPOINTS):
+        people = _posed(item, people, config, env)
     save_record(people, out / "people.npz")
 
 
@@ -70,14 +75,33 @@ def _masked(item: Item, people: People, config: Config, env: Env) -> People:
     return identity_masks(FRAMES.read(path), people, fps=float(clip.fps), rules=MaskRules())
 
 
-def misfits_of(item: Item) -> list[str]:
-    """Why swaps and drops that were said of a clip no longer fit it."""
+def _posed(item: Item, people: People, config: Config, env: Env) -> People:
+    """Poses of contacts again, and all of them steadied."""
+    clip, path = clip_of(item)
+    if config.estimator is not None and people.num_people:
+        network = estimator(config.estimator, where(env))
+        people = repose(people, FRAMES.read(path), network, fps=clip.fps)
+    return smooth_people(people, fps=clip.fps) if config.smooth else people
+
+
+def misfits_of(item: Item) -> dict[str, str]:
+    """Id -> why for swaps and drops that were said of a clip and no longer fit it."""
     path = item.folder("refine") / MISFITS if "refine" in item.artifacts else None
-    return json.loads(path.read_text()) if path is not None and path.is_file() else []
+    return json.loads(path.read_text()) if path is not None and path.is_file() else {}
 
 
-def _weights(config: Config) -> tuple[str, ...]:
+def _masking(config: Config) -> tuple[str, ...]:
     return (config.sam2,) if config.masks == "sam2" else ()
+
+
+def _posing(config: Config) -> tuple[str, ...]:
+    return (config.estimator,) if config.estimator is not None else ()
+
+
+def _spared(config: Config, carried: Collection[str]) -> tuple[str, ...]:
+    """Weights that are not used where masks or keypoints came with the source."""
+    masks = _masking(config) if has(carried, MASKS) else ()
+    return (*masks, *(_posing(config) if has(carried, KEYPOINTS) else ()))
 
 
 STAGE = Stage(
@@ -85,10 +109,10 @@ STAGE = Stage(
     version=VERSION,
     inputs=("shots", "bind"),
     compute=compute,
-    weights=_weights,
+    weights=lambda config: (*_masking(config), *_posing(config)),
     heeds=REFINED,
     takes=(*KEYPOINTS, *MASKS),
-    spared=lambda config, carried: _weights(config) if has(carried, MASKS) else (),
+    spared=_spared,
 )
 
 

@@ -125,3 +125,28 @@ def test_every_preset_can_be_set_field_by_field():
             assert takes, path
             text = ",".join(map(str, value)) if isinstance(value, tuple) else "none" if value is None else str(value)
             assert override(config, [f"{path}={text}"]) == config, path
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "fits"),
+    [
+        pytest.param("light", [], True, id="light as it is"),
+        pytest.param("pairfs-4k", [], True, id="whole-body as it is"),
+        pytest.param("light", ["pose.estimator=rtmw-l-384"], False, id="one of the two estimators changed"),
+        pytest.param(
+            "light", ["pose.estimator=rtmw-l-384", "refine.estimator=rtmw-l-384"], True, id="both of them changed"
+        ),
+        pytest.param(
+            "light", ["pose.estimator=rtmw-l-384", "refine.estimator=none"], True, id="contacts not posed again"
+        ),
+    ],
+)
+def test_poses_are_made_again_with_the_same_skeleton(preset, settings, fits):
+    from flows.presets import PRESETS
+
+    config = override(PRESETS[preset](), settings)
+    if fits:
+        config.check()
+    else:
+        with pytest.raises(ValueError, match=r"refine\.estimator: want .*coco133.*--set refine.estimator=rtmw-l-384"):
+            config.check()
