@@ -55,8 +55,8 @@ class FootageConfig:
         first, again = self.pose.estimator, self.refine.estimator
         if again is not None and SKELETON_OF[first] != SKELETON_OF[again]:
             raise ValueError(
-                f"refine.estimator: want a network of pose.estimator's {SKELETON_OF[first]} keypoints, got {again} with "
-                f"{SKELETON_OF[again]}; try --set refine.estimator={first}, or none to leave poses as they are"
+                f"refine.estimator: want a network of pose.estimator's {SKELETON_OF[first]} keypoints, got {again} "
+                f"with {SKELETON_OF[again]}; try --set refine.estimator={first}, or none to leave poses as they are"
             )
 
 
