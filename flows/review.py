@@ -15,6 +15,7 @@ from datasets.records import Kind, to_plain
 from flows.errors import UsageError
 from flows.review_list import listing, listing_text
 from flows.review_say import say, undo
+from tasks.ops.corrections import phrase
 
 OK, RED, USAGE = 0, 1, 2
 EXAMPLES = """examples:
@@ -69,7 +70,7 @@ def _say(arguments: argparse.Namespace, words: tuple[Correction, ...]) -> Correc
 
 
 def _said(word: Correction) -> str:
-    return " ".join([word.word, word.key, *map(str, word.people), *([word.kind] if word.kind else [])])
+    return f"{word.key}: {phrase(word)}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets.corrections import Correction
 from flows.shown import Shown, rows_of, shown
+from tasks.ops.corrections import phrase
 from tasks.ops.places import places_of
 
 COMMAND = "python -m flows.review"
@@ -90,17 +91,14 @@ def _command(out: str, file: str | None, saying: str) -> str:
 
 
 def _plain(word: Correction) -> dict[str, Any]:
-    plain: dict[str, Any] = {"id": word.id, "key": word.key, "word": word.word, "people": list(word.people)}
+    plain: dict[str, Any] = {"id": word.id, "key": word.key, "said": phrase(word), "word": word.word}
+    plain["people"] = list(word.people)
     extra = {"from": word.start, "to": word.stop, "kind": word.kind, "who": word.who, "when": word.when}
     return plain | {name: value for name, value in {**extra, "note": word.note}.items() if value is not None}
 
 
 def _word(plain: Mapping[str, Any]) -> str:
-    parts = [plain["word"], *map(str, plain["people"])]
-    parts += [f"from frame {plain['from']}"] if "from" in plain else []
-    parts += [f"to {plain['to']}"] if "to" in plain else []
-    parts += [plain["kind"]] if "kind" in plain else []
-    return " ".join(parts) + (f" ({plain['note']})" if "note" in plain else "")
+    return str(plain["said"]) + (f" ({plain['note']})" if "note" in plain else "")
 
 
 def _look(one: Mapping[str, Any]) -> str:

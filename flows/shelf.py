@@ -39,6 +39,7 @@ def page(items: Sequence[Item], rejects: Sequence[Reject], costs: Sequence[Cost]
         rejects=rejects,
         costs=costs,
         title=run.config.shard.name,
+        corrections=run.corrections_file,
         facts=facts,
     )
 

@@ -43,7 +43,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     subject = Subject(measures=measures, kind=cast.kind, unsure=unsure_spans(people), limits=config)
     verdict, reasons = verdict_of(subject)
     if item.words:
-        misfits = [*strangers(clip_digest(clip), item.words), *misfits_of(item)]
+        misfits = strangers(clip_digest(clip), item.words) | misfits_of(item)
         verdict, reasons = final_verdict(verdict, reasons, people, words_on(item), misfits)
     best = reference_frame(people, looks.sharpness)
     sample = Sample(

@@ -19,9 +19,10 @@ from tasks.batch import Batch, Env, Item, Stage
 from tasks.clips import clip_of, people_of
 from tasks.judge import sample_of
 from tasks.ops.panels import Layout, draw_panels, lay_out
+from tasks.ops.places import places_of
 from tasks.ops.timeline_facts import timeline
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         "best": round(float(best / clip.fps), 3),
         "panels": {"columns": layout.columns, "rows": layout.rows, "names": list(layout.names)},
         "size": list(layout.size),
+        "places": [{"people": [p + 1 for p in at.people], "frame": at.frame} for at in places_of(people)],
     }
     (out / "timeline.json").write_text(json.dumps(facts, sort_keys=True, separators=(",", ":")))
 

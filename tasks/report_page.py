@@ -19,11 +19,12 @@ from datasets.records import Cast, Clip, Sample, to_plain
 from tasks.batch import Cost, Item, Reject
 from tasks.clips import cast_of, clip_of
 from tasks.judge import sample_of
+from tasks.ops.corrections import phrase
 from tasks.ops.funnel import Left, Step, funnel
 from tasks.ops.scores import ABOUT
 
 _PAGE = Path(__file__).with_name("page")
-_FILES = ("index.html", "page.css", "charts.js", "clip.js", "page.js")
+_FILES = ("index.html", "page.css", "charts.js", "say.js", "clip.js", "page.js")
 _MEDIA = ("preview.mp4", "poster.jpg")
 
 
@@ -35,14 +36,16 @@ def write_report(
     rejects: Sequence[Reject] = (),
     costs: Sequence[Cost] = (),
     title: str = "Duetflow",
+    corrections: str | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> Path:
     """Write OUT/report/index.html with all it shows, and return its path.
 
     `items` are the accepted and review clips with the artifacts of `judge` and `report`; `sources` is how many were
-    found. `facts` are lines about the run (name -> text). The folder is filled aside and put in place whole; media are
-    hard links into the store, or copies where that lies on another disk. Only this folder of an output holds times,
-    which differ from run to run.
+    found. `corrections` is the file that a person's words go to, when that is not the one in OUT. `facts` are lines
+    about the run (name -> text). The folder is filled aside and put in place whole; media are hard links into the
+    store, or copies where that lies on another disk. Only this folder of an output holds times, which differ from run
+    to run.
     """
     out = Path(out)
     final, aside = out / "report", out / f".report.{os.getpid()}.{uuid.uuid4().hex[:8]}"
@@ -54,6 +57,7 @@ def write_report(
         steps = _funnel(sources, clips, rejects)
         run = {
             "title": title,
+            "corrections": corrections,
             "facts": list((facts or {}).items()),
             "funnel": [asdict(step) for step in steps],
             "costs": _costs(costs),
@@ -95,6 +99,7 @@ def _add_clip(item: Item, aside: Path, before: Path) -> dict[str, Any]:
     _script(folder / "clip.js", None, detail)
     return _listed(clip, sample, cast) | {
         "folder": name, "size": timeline["size"], "panels": timeline["panels"], "best": timeline["best"],
+        "places": timeline["places"], "exact": "render" in item.artifacts, "said": [phrase(w) for w in item.words],
     }  # fmt: skip
 
 

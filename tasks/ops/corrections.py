@@ -12,7 +12,7 @@ taken out; an accept all of the clip.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from datasets.corrections import Correction
 from datasets.records import People, Verdict
@@ -35,9 +35,9 @@ def everyone(people: People, fps: float) -> tuple[Chain, ...]:
     return tuple(chain_of(people, p, 0, people.num_frames, step=step) for p in range(people.num_people))
 
 
-def heed(people: People, words: Sequence[Correction]) -> tuple[People, tuple[str, ...]]:
-    """People after the swaps and drops among these words, and why some of them no longer fit."""
-    misfits = []
+def heed(people: People, words: Sequence[Correction]) -> tuple[People, dict[str, str]]:
+    """People after the swaps and drops among these words; and id -> why for those that no longer fit."""
+    misfits = {}
     for word in words:
         if word.word == "swap":
             people, why = swap(people, word)
@@ -46,19 +46,30 @@ def heed(people: People, words: Sequence[Correction]) -> tuple[People, tuple[str
         else:
             continue
         if why:
-            misfits.append(misfit(word, why))
-    return people, tuple(misfits)
+            misfits[word.id] = misfit(word, why)
+    return people, misfits
 
 
 def misfit(word: Correction, why: str) -> str:
     """A reason for review that says which word does not fit, and why."""
-    what = " ".join([word.word, *map(str, word.people), *([f"from frame {word.start}"] if word.word == "swap" else [])])
-    return f"{MISFIT}: {what} ({word.id}): {why}"
+    return f"{MISFIT}: {phrase(word)} ({word.id}): {why}"
 
 
-def strangers(clip: str, words: Sequence[Correction]) -> tuple[str, ...]:
-    """Why words fit no clip of this digest: they were said of another cut of the same footage."""
-    return tuple(misfit(word, "it was said of another cut of the source") for word in words if word.clip != clip)
+def phrase(word: Correction) -> str:
+    """A word for people, without its clip.
+
+    >>> phrase(Correction(word="swap", clip="", key="", people=(1, 2), start=93))
+    'swap 1 2 from frame 93'
+    """
+    parts = [word.word, *map(str, word.people)]
+    parts += [f"from frame {word.start}"] if word.start is not None else []
+    parts += [f"to {word.stop}"] if word.stop is not None else []
+    return " ".join([*parts, word.kind] if word.kind else parts)
+
+
+def strangers(clip: str, words: Sequence[Correction]) -> dict[str, str]:
+    """Id -> why for words that fit no clip of this digest: they were said of another cut of the same footage."""
+    return {word.id: misfit(word, "it was said of another cut of the source") for word in words if word.clip != clip}
 
 
 def person_of(people: People, word: Correction) -> tuple[int | None, str]:
@@ -81,18 +92,18 @@ def person_of(people: People, word: Correction) -> tuple[int | None, str]:
     return who, ""
 
 
-def kinds_said(people: People, words: Sequence[Correction]) -> tuple[dict[int, Correction], tuple[str, ...]]:
-    """Person (from 0) -> the last word that says of which kind they are; and why others no longer fit."""
+def kinds_said(people: People, words: Sequence[Correction]) -> tuple[dict[int, Correction], dict[str, str]]:
+    """Person (from 0) -> the last word that says of which kind they are; and id -> why for those that fit no longer."""
     out: dict[int, Correction] = {}
-    misfits = []
+    misfits = {}
     for word in words:
         if word.word == "kind":
             who, why = person_of(people, word)
             if who is None:
-                misfits.append(misfit(word, why or f"nobody is found where person {word.people[0]} stood"))
+                misfits[word.id] = misfit(word, why or f"nobody is found where person {word.people[0]} stood")
             else:
                 out[who] = word
-    return out, tuple(misfits)
+    return out, misfits
 
 
 def accepted_still(people: People, word: Correction) -> str:
@@ -116,28 +127,34 @@ def accepted_still(people: People, word: Correction) -> str:
 
 
 def final_verdict(
-    verdict: Verdict, reasons: tuple[str, ...], people: People, words: Sequence[Correction], misfits: Sequence[str]
+    verdict: Verdict, reasons: tuple[str, ...], people: People, words: Sequence[Correction], misfits: Mapping[str, str]
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The rules' verdict and reasons after a person's: the last accept or reject decides, where it fits.
 
-    `misfits` are the reasons of words that no longer fit, kinds' left out. Nobody in the clip is beyond any word. An
-    accept holds for what a later swap or drop made of the clip: that is another word of the same person.
+    `misfits` (id -> reason) are words that no longer fit, kinds' left out. Nobody in the clip is beyond any word. An
+    accept that fits stands above all that was said before it, for everybody was seen where they are; and for what a
+    later swap or drop made of the clip, which is another word of the same person.
     """
     last = next((word for word in reversed(words) if word.word in ("accept", "reject")), None)
     if last is not None and last.word == "reject":
         return "rejected", (WORD,)
     if not people.num_people:
         return verdict, reasons
-    doubts = [*misfits, *kinds_said(people, words)[1]]
+    doubts = {**misfits, **kinds_said(people, words)[1]}
     if last is not None:
-        later = words[words.index(last) + 1 :]
-        why = "" if any(word.word in REFINED for word in later) else accepted_still(people, last)
-        if not why and not doubts:
-            return "accepted", ()
-        doubts += [misfit(last, why)] if why else []
+        earlier, later = words[: words.index(last)], words[words.index(last) + 1 :]
+        changed = any(word.word in REFINED for word in later)
+        why = "" if changed else accepted_still(people, last)
+        if why:
+            doubts[last.id] = misfit(last, why)
+        else:
+            ours = {word.id for word in words}
+            doubts = {name: told for name, told in doubts.items() if name in ours - {word.id for word in earlier}}
+            if not doubts:
+                return "accepted", ()
     if not doubts or verdict == "rejected":
         return verdict, reasons
-    return "review", (*doubts, *reasons)
+    return "review", (*doubts.values(), *reasons)
 
 
 def _drop(people: People, word: Correction) -> tuple[People, str]:

@@ -51,6 +51,7 @@
     const play = el("button", { type: "button", class: "play", "aria-label": "Play", title: "Play or pause" }, "▶");
     const time = el("div", { class: "time" });
     const more = el("div", { class: "all" });
+    const say = D.say(clip);
     const state = { fps: clip.fps, heads: [], wanted: null };
     const card = el("article", { class: `card ${clip.verdict}`, id: `clip-${clip.key}`, "data-verdict": clip.verdict, "data-key": clip.key });
 
@@ -58,6 +59,7 @@
       clock.textContent = `${video.currentTime.toFixed(2)} / ${clip.seconds.toFixed(2)} s`;
       const at = `${Math.min(100, (100 * video.currentTime) / clip.seconds)}%`;
       for (const head of state.heads) head.style.left = at;
+      say.at(video.currentTime);
     };
     const tick = () => { show(); if (!video.paused) requestAnimationFrame(tick); };
     const toggle = () => (video.paused ? video.play() : video.pause());
@@ -107,8 +109,9 @@
         el("button", { type: "button", onclick: () => card.seek(clip.best), title: "The frame in which everyone is best seen" }, "best frame"),
         clock),
       time,
+      ...(clip.verdict === "review" ? [say.box] : []),
       el("div", { class: "numbers" }, HEAD.map((name) => el("span", { title: D.run.scores[name] }, `${HEAD_NAMES[name]} `, el("b", null, figure(clip.scores[name]))))),
-      el("details", null, el("summary", null, "All scores, people, provenance"), more));
+      el("details", null, el("summary", null, "All scores, people, provenance"), ...(clip.verdict === "review" ? [] : [say.box]), more));
     return card;
   };
 

@@ -1,0 +1,68 @@
+"use strict";
+// What a person may say of a clip: the commands of flows.review, to copy. The page itself changes nothing.
+
+(function (D) {
+  const { el } = D;
+  const PLACES = 3;
+
+  const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+
+  /** The dataset's folder: the page lies in its report/, wherever it was moved to. */
+  function folder() {
+    if (location.protocol !== "file:") return "OUT";
+    const path = decodeURIComponent(location.pathname).replace(/\/report\/[^/]*$/, "");
+    return path || "/";
+  }
+
+  function command(words) {
+    const file = D.run.corrections ? ` --corrections ${quoted(D.run.corrections)}` : "";
+    return `python -m flows.review ${quoted(folder())} ${words}${file}`;
+  }
+
+  /** Pages opened from a file may not have the clipboard of secure ones; a selection can always be copied. */
+  async function copy(code, button) {
+    let done = false;
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      done = true;
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(code);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      done = document.execCommand("copy");
+    }
+    button.textContent = done ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => { button.textContent = "Copy"; }, 1600);
+  }
+
+  /** A line with what it does, the command and a button; `line.say(words)` changes the command. */
+  function line(about, words) {
+    const code = el("code", null, command(words));
+    const button = el("button", { type: "button", class: "copy", "aria-label": `Copy: ${about}`, onclick: () => copy(code, button) }, "Copy");
+    const node = el("div", { class: "saying" }, el("span", null, about), code, button);
+    node.say = (changed) => { code.textContent = command(changed); };
+    return node;
+  }
+
+  /** The box of a clip's commands; `at(seconds)` tells it which frame the video shows. */
+  D.say = function (clip) {
+    const last = clip.frames - 1;
+    const box = el("div", { class: "say" },
+      ...(clip.said.length ? [el("p", null, `Said already: ${clip.said.join("; ")}`)] : []),
+      line("who is who is right", `accept ${clip.key}`), line("leave it out", `reject ${clip.key}`));
+    let at = () => {};
+    if (!clip.exact && clip.people.length > 1 && last > 0) {
+      const pairs = clip.places.filter((place) => place.people.length === 2);
+      for (const { people: [a, b], frame } of pairs.slice(0, PLACES)) {
+        box.append(line(`${a} and ${b} exchanged in doubt`, `swap ${clip.key} ${a} ${b} --from ${Math.max(1, frame)}`));
+      }
+      const [a, b] = pairs.length ? pairs[0].people : [1, 2];
+      const words = (frame) => `swap ${clip.key} ${a} ${b} --from ${Math.min(last, Math.max(1, frame))}`;
+      const here = line(`${a} and ${b} exchanged from the frame shown`, words(1));
+      box.append(here);
+      at = (seconds) => here.say(words(Math.floor(seconds * clip.fps + 0.01)));
+    }
+    return { box, at };
+  };
+})(window.DUET);
