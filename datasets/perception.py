@@ -153,6 +153,10 @@ class Place:
     def __truediv__(self, part: object) -> Place:
         return Place(self.file, f"{self.at}{'.' if self.at and not str(part).startswith('[') else ''}{part}")
 
+    def field(self, name: str) -> Place:
+        """A named field of a line of text."""
+        return Place(self.file, f"{self.at}, {name}")
+
     def wrong(self, want: str, got: object, do: str = "") -> PerceptionError:
         """The error for a value that is off."""
         text = repr(got)

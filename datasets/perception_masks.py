@@ -132,7 +132,7 @@ def _read_png(path: Path, name: str, size: tuple[int, int] | None) -> np.ndarray
     except PerceptionError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, MemoryError, EOFError) as error:
-        raise PerceptionError(f"{name}: want a PNG, got one that cannot be read ({error})") from None
+        raise PerceptionError(f"{name}: want a PNG, got one that cannot be read ({type(error).__name__})") from None
     lit = values.any(axis=2) if values.ndim == 3 else values != 0
     if values.ndim == 2 and values.dtype != bool and lit.any():
         found = values[lit]

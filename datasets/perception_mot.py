@@ -102,22 +102,22 @@ def _row(text: str, place: Place) -> list[float]:
         words.pop()
     if not 6 <= len(words) <= 10:
         raise place.wrong(f"6 to 10 columns ({FORM})", text.strip())
-    value = [_number(word, place / (COLUMNS[i] if i < 9 else f"column {i + 1}")) for i, word in enumerate(words)]
-    frame = _whole(value[0], place / "frame", f"a frame of 1 to {MAX_FRAME}", 1, MAX_FRAME)
-    number = _whole(value[1], place / "id", "-1 (no id), or an id of 0 or more", NO_ID, MAX_ID)
+    value = [_number(word, place.field(COLUMNS[i] if i < 9 else f"column {i + 1}")) for i, word in enumerate(words)]
+    frame = _whole(value[0], place.field("frame"), f"a frame of 1 to {MAX_FRAME}", 1, MAX_FRAME)
+    number = _whole(value[1], place.field("id"), "-1 (no id), or an id of 0 or more", NO_ID, MAX_ID)
     for i in range(2, 6):
         if abs(value[i]) > MAX_COORDINATE:
-            raise (place / COLUMNS[i]).wrong(f"pixels within +-{MAX_COORDINATE:.0f}", words[i])
+            raise place.field(COLUMNS[i]).wrong(f"pixels within +-{MAX_COORDINATE:.0f}", words[i])
     if value[4] <= 0 or value[5] <= 0:
-        raise (place / "w, h").wrong("a width and height above 0", f"{words[4]}, {words[5]}", "leave the line out")
+        raise place.field("w, h").wrong("a width and height above 0", f"{words[4]}, {words[5]}", "leave the line out")
     conf = value[6] if len(value) > 6 else -1.0
     truth = len(value) == 9 and value[7] >= 1
     if not (conf == -1 or 0 <= conf <= 1):
-        raise (place / "conf").wrong("a score of 0 to 1, or -1 for none", words[6], "scale the scores first")
+        raise place.field("conf").wrong("a score of 0 to 1, or -1 for none", words[6], "scale the scores first")
     if not truth:
         return [frame, number, *value[2:6], 1.0 if conf == -1 else conf, 1.0, 1.0]
     if not -1 <= value[8] <= 1:
-        raise (place / "visibility").wrong("a share of 0 to 1", words[8])
+        raise place.field("visibility").wrong("a share of 0 to 1", words[8])
     # Visibility -1 is "not said".
     return [frame, number, *value[2:6], abs(conf), float(value[7] in PERSON), abs(value[8])]
 

@@ -56,20 +56,22 @@ def run_lengths(text: bytes, place: Place) -> np.ndarray:
     [5, 2, 2, 2, 5]
     """
     code = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    if len(code) and (code.min() < 0 or code.max() > 63):
+    if not len(code):
+        return np.zeros(0, np.int64)
+    if code.min() < 0 or code.max() > 63:
         raise place.wrong("characters of COCO's run lengths (0 to o)", text[:40].decode("latin-1"))
     last = np.flatnonzero(code & 32 == 0)
-    if len(code) and (not len(last) or last[-1] != len(code) - 1):
+    if not len(last) or last[-1] != len(code) - 1:
         raise place.wrong("whole run lengths", text[-8:].decode("latin-1"), "the text is cut short")
     if len(last) > MAX_RUNS:
         raise place.wrong(f"at most {MAX_RUNS} runs", len(last))
     first = np.concatenate([[0], last[:-1] + 1]).astype(np.int64)
     digits = last - first + 1
     # 7 characters hold 35 bits: no picture has a run so long.
-    if len(digits) and digits.max() > 7:
+    if digits.max() > 7:
         raise place.wrong("run lengths of at most 7 characters", int(digits.max()))
     step = np.arange(len(code)) - np.repeat(first, digits)
-    value = np.add.reduceat((code & 31) << (5 * step), first) if len(first) else np.zeros(0, np.int64)
+    value = np.add.reduceat((code & 31) << (5 * step), first)
     value = np.where(code[last] & 16, value - (1 << (5 * digits)), value)
     runs = value.copy()
     runs[1::2] = np.cumsum(value[1::2])
