@@ -156,33 +156,16 @@ def test_coco_refuses(plain, said):
     assert len(str(error.value)) < 400
 
 
+FIELDS = (
+    "images", "annotations", "id", "image_id", "frame_id", "bbox", "keypoints", "segmentation", "size", "counts", "score",
+    "track_id", "masklet", "masklet_id", "video_height", "video_width", "info", "first_frame",
+)  # fmt: skip
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "images",
-                    "annotations",
-                    "id",
-                    "image_id",
-                    "frame_id",
-                    "bbox",
-                    "keypoints",
-                    "segmentation",
-                    "size",
-                    "counts",
-                    "track_id",
-                    "masklet",
-                    "masklet_id",
-                    "video_height",
-                    "video_width",
-                    "info",
-                    "first_frame",
-                    "score",
-                ]
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=5,
         )
