@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from datasets.npz import read_npz
 from flows.bench_take import AS_FILMED, Take
 from tasks.backends.trackeval import Tally, scores
 from tasks.ops.review_metrics import Held, Reviewed, Share, clean_flagged, precision, recall
-from tasks.score import MASKS, POSES, held_at, reviewed_at, tallies_at
+from tasks.score import FLAGS, MASKS, POSES, held_at, reviewed_at, tallies_at
 
 Figures = dict[str, float | None]
 COLUMNS = ("HOTA", "DetA", "AssA", "IDF1", "MOTA", "IDSW_per_minute")
@@ -31,33 +31,37 @@ class Measured:
         """(tracker, box or mask) -> TrackEval's counts."""
         found: dict[tuple[str, str], Tally] = {}
         for stage in ("score_rivals", "score_ours"):
-            if stage in self.take.scores:
-                found |= tallies_at(Path(self.take.scores[stage]))
+            if stage in self.take.item.artifacts:
+                found |= tallies_at(self.take.item.folder(stage))
         return found
 
     @cached_property
     def held(self) -> Held:
         """Who held whom."""
-        return held_at(Path(self.take.scores["score_ours"]))
+        return held_at(self.take.item.folder("score_ours"))
 
     @cached_property
     def reviewed(self) -> Reviewed:
         """The ids by the truth and by the judge."""
-        return reviewed_at(Path(self.take.scores["score_ours"]))
+        return reviewed_at(self.take.item.folder("score_ours"))
+
+    @cached_property
+    def flags(self) -> dict[str, Any]:
+        """What the judge said, and how many frames have an id on the wrong person."""
+        return json.loads((self.take.item.folder("score_ours") / FLAGS).read_text())
 
     @cached_property
     def poses(self) -> dict[str, np.ndarray]:
         """Pose figures, row by row of the truth."""
-        return read_npz(Path(self.take.scores["score_ours"]) / POSES)
+        return read_npz(self.take.item.folder("score_ours") / POSES)
 
     def masks(self, stage: str) -> dict[str, np.ndarray] | None:
         """Mask figures of `score_masks` or `score_cut`, row by row; None where they were not measured."""
-        return read_npz(Path(self.take.scores[stage]) / MASKS) if stage in self.take.scores else None
+        return read_npz(self.take.item.folder(stage) / MASKS) if stage in self.take.item.artifacts else None
 
 
-def figures(takes: Sequence[Take], seed: int) -> dict[str, Any]:
+def figures(measured: Sequence[Measured], seed: int) -> dict[str, Any]:
     """All that --json prints of the suite crossings."""
-    measured = [Measured(take) for take in takes]
     filmed = [one for one in measured if one.take.stress == AS_FILMED]
     names = list(dict.fromkeys(one.take.scenario for one in filmed))
     return {
@@ -108,6 +112,15 @@ def pose_figures(measured: Sequence[Measured]) -> Figures:
     placed = sum(float(one.poses["placed"].sum()) for one in measured)
     joints = sum(float(one.poses["joints"].sum()) for one in measured)
     return {"OKS": _mean(oks[np.isfinite(oks)]), "PCK": _rounded(placed / joints) if joints else None}
+
+
+def pose_detail(measured: Sequence[Measured]) -> Figures:
+    """The pose figures, and OKS over the joints that are to be seen and over those that are hidden."""
+    out = pose_figures(measured)
+    for name in ("oks_visible", "oks_hidden"):
+        values = np.concatenate([one.poses[name] for one in measured])
+        out[name.replace("oks_", "OKS, ")] = _mean(values[np.isfinite(values)])
+    return out
 
 
 def review_shares(measured: Sequence[Measured]) -> dict[str, Share]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.records import Artifact, Clip, load_record
 from flows.presets import FootageConfig
-from tasks import bind, detect, filming, identify, judge, pose, refine, rivals, score, segment, stress, track
+from tasks import bind, detect, filming, identify, judge, pose, refine, replay, rivals, score, segment, stress, track
 from tasks.batch import Batch, Cost, Env, Item, Stage
 from tasks.ops.crossings import Crossing
 
@@ -37,9 +37,7 @@ class Take:
     stress: str
     frames: int
     seconds: float
-    film: str  # the folder with clip and truth
-    scores: dict[str, str]  # score_ours, score_rivals, score_masks, score_cut -> folder
-    refined: str | None  # the folder of our people; None where the clip was turned away
+    item: Item  # with all that was made: shots (clip and truth), refine (our people), score_ours, ...
     turned_away: str = ""  # by which stage and why
     costs: tuple[Cost, ...] = field(default=())
 
@@ -51,9 +49,8 @@ class Take:
 
 def run_job(job: Job, config: Config, env: Env) -> list[Take]:
     """Film one crossing, or take what was filmed, and measure it and its stressed forms."""
-    filmed = _filmed(job, env)
-    item = _item(filmed)
-    about = json.loads((Path(filmed.path) / filming.ABOUT).read_text())
+    item = filmed_item(Path(job.folder) if job.folder else job.crossing, env)
+    about = json.loads((item.folder("shots") / filming.ABOUT).read_text())
     detected, costs = _through(item, [(detect.STAGE, config.detect)], env)
     takes = [_take(about, AS_FILMED, detected, config, env, costs=costs, rivals_too=True, masks=job.masks)]
     for name in job.stresses:
@@ -63,18 +60,17 @@ def run_job(job: Job, config: Config, env: Env) -> list[Take]:
     return takes
 
 
-def _filmed(job: Job, env: Env) -> Artifact:
-    if job.folder is None:
-        assert job.crossing is not None
-        return filming.film(job.crossing, env.store)[0]
-    folder = Path(job.folder)
-    digest = hashlib.sha256()
-    for name in ("clip.npz", "clip.mp4", "people.npz", filming.ABOUT):
-        digest.update((folder / name).read_bytes())
-    return Artifact(key=digest.hexdigest()[:32], path=str(folder))
-
-
-def _item(filmed: Artifact) -> Item:
+def filmed_item(what: Crossing | Path | None, env: Env) -> Item:
+    """The item of a crossing, filmed unless the store holds it, or of a folder that one was filmed into."""
+    if isinstance(what, Crossing):
+        filmed = filming.film(what, env.store)[0]
+    elif what is not None:
+        digest = hashlib.sha256()
+        for name in ("clip.npz", "clip.mp4", "people.npz", filming.ABOUT):
+            digest.update((what / name).read_bytes())
+        filmed = Artifact(key=digest.hexdigest()[:32], path=str(what))
+    else:
+        raise ValueError("job: want a crossing or a folder, got neither")
     clip = load_record(Clip, Path(filmed.path) / "clip.npz")
     return Item(
         key=clip.key, source=clip.source, path=clip.source, part="clip", frames=clip.frames, artifacts={"shots": filmed}
@@ -93,7 +89,7 @@ def _take(
     masks: bool,
 ) -> Take:
     """Everything from the detections on."""
-    spent, scores, reason = list(costs), dict[str, str](), ""
+    spent, reason = list(costs), ""
     blind = stress.blinds(stressed)
     batch = Batch(items=(item,))
     for stage, part in _stages(config, blind):
@@ -114,7 +110,6 @@ def _take(
     for stage, part in _measures(config, item, turned_away=bool(reason), rivals_too=rivals_too, masks=masks):
         item, done = _through(item, [(stage, part)], env)
         spent += done
-        scores[stage.name] = item.artifacts[stage.name].path
     clip = load_record(Clip, item.folder("shots") / "clip.npz")
     return Take(
         name=about["name"],
@@ -122,9 +117,7 @@ def _take(
         stress=stressed,
         frames=clip.frames,
         seconds=clip.duration_s,
-        film=str(item.folder("shots")),
-        scores=scores,
-        refined=str(item.folder("refine")) if "refine" in item.artifacts else None,
+        item=item,
         turned_away=reason,
         costs=tuple(spent),
     )
@@ -166,6 +159,7 @@ def _through(item: Item, stages: Sequence[tuple[Stage, object]], env: Env) -> tu
     return batch.items[0], batch.costs
 
 
-def with_artifact(item: Item, name: str, artifact: Artifact) -> Item:
-    """The item with an artifact in another's place."""
-    return replace(item, artifacts={**item.artifacts, name: artifact})
+def replayed(take: Take, env: Env) -> Path:
+    """The folder of a take's video beside the truth."""
+    stage = replay.STAGE if "refine" in take.item.artifacts else replay.TURNED_AWAY
+    return stage.make(take.item, replay.Config(), env)[0].folder("replay")

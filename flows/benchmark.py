@@ -13,8 +13,12 @@ from typing import Any, TextIO
 from datasets.store import Store
 from flows import presets
 from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, Plan, jobs_in, jobs_of, run_takes, without_masks
-from flows.bench_figures import figures
-from flows.bench_tables import crossings_tables, tud_table
+from flows.bench_figures import Measured, figures, mask_figures
+from flows.bench_page import write_page
+from flows.bench_parquet import FILE, write_parquet
+from flows.bench_tables import crossings_tables, target_table, text_of, tud_table
+from flows.bench_take import AS_FILMED, replayed
+from flows.bench_targets import targets
 from flows.bench_tud import tud_figures
 from flows.checks import check_disk, check_folders, fetch_weights, wanted_weights
 from flows.command import OK, RED, USAGE, Parser, own_stdout, tell
@@ -25,11 +29,13 @@ from flows.settings import override
 from flows.stopping import Stopped, stoppable
 from tasks import bind, detect, pose, refine, rivals, segment, track
 from tasks.batch import Env
+from tasks.score import OURS
 
 SUITES = ("crossings", "faults", "tud")
 STORE = "out/.store"
 # One clip with its truth, everything made of it, and its stressed forms.
 CLIP_BYTES = 30e6
+WORST = 10  # clips of ours that the page shows
 
 EXAMPLES = f"""examples:
   python -m flows.benchmark --weights weights/                  {CLIPS} crossings, {STRESSED} stressed: an hour, 2 cores
@@ -70,7 +76,7 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
     _check(arguments)
     if arguments.suite == "tud":
         found: dict[str, Any] = tud_figures(arguments.data)
-        text = "" if arguments.json else tud_table(found)
+        text = text_of([tud_table(found)])
     else:
         found, text = _crossings(arguments)
     print(json.dumps(found) if arguments.json else text, file=stdout)
@@ -116,8 +122,22 @@ def _crossings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
             f"crossings, seed {arguments.seed}: {len(jobs)} clips, {stressed} stressed, {arguments.workers} workers"
         )
         takes = run_takes(Plan(jobs=jobs, config=config, env=env, workers=arguments.workers))
-    found = figures(takes, arguments.seed)
-    return found, "" if arguments.json else crossings_tables(found, takes)
+    measured = [Measured(take) for take in takes]
+    found = figures(measured, arguments.seed)
+    return found, _show(found, measured, out, env)
+
+
+def _show(found: dict[str, Any], measured: Sequence[Measured], out: Path, env: Env) -> str:
+    """Write the table and the page; what a terminal shows."""
+    filmed = [one for one in measured if one.take.stress == AS_FILMED]
+    met = targets(found, mask_figures(filmed, "score_cut"))
+    tables = [target_table(met), *crossings_tables(found, measured)]
+    worst = sorted(filmed, key=lambda one: (float(one.tallies[OURS, "box"]["Identity/IDF1"]), one.take.key))[:WORST]
+    replays = [(one, replayed(one.take, env)) for one in worst]
+    write_parquet(out, measured)
+    title = f"Crossings, seed {found['seed']}, {found['clips']} clips"
+    page = write_page(out, title, tables, replays)
+    return f"{text_of([*tables[1:], tables[0]])}\n{page}\n{page.with_name(FILE)}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,10 +24,10 @@ from tasks.judge import Config as JudgeConfig
 from tasks.ops.crossing_truth import (
     Truth,
     detection_masks,
-    detection_rows,
     found_rows,
     oracle_ids,
     rows_of,
+    tracked_rows,
     truth_of,
 )
 from tasks.ops.mask_metrics import contour_accuracy, region_similarity, touching
@@ -76,7 +76,7 @@ def compute_rivals(item: Item, config: Config, env: Env, out: Path) -> None:
         load_record(Segments, item.folder("segment") / "segments.npz"),
     )
     ids = {**read_npz(item.folder("rivals") / IDS), ORACLE: oracle_ids(found, truth.counted)}
-    tallies = {name: _tallies(truth, detection_rows(found, ids[name], masks)) for name in ids}
+    tallies = {name: _tallies(truth, tracked_rows(found, ids[name], masks)) for name in ids}
     write_npz(out / TALLIES, _flat(tallies))
 
 

@@ -47,14 +47,14 @@ def rows_of(people: People, which: np.ndarray) -> TrackRows:
     )
 
 
-def detection_rows(found: Detections, ids: np.ndarray, mask: Masks) -> TrackRows:
+def tracked_rows(found: Detections, ids: np.ndarray, mask: Masks | None = None) -> TrackRows:
     """The detections that a tracker follows, under its ids (N,), -1 for none; `mask` is one for each detection."""
     kept = np.flatnonzero(ids >= 0)
     return TrackRows(
         frame=found.frame[kept].astype(np.int64),
         id=ids[kept].astype(np.int64),
         box=found.box[kept].astype(np.float64),
-        mask=mask.select(kept),
+        mask=None if mask is None else mask.select(kept),
     )
 
 
