@@ -157,8 +157,8 @@ def test_coco_refuses(plain, said):
 
 
 FIELDS = (
-    "images", "annotations", "id", "image_id", "frame_id", "bbox", "keypoints", "segmentation", "size", "counts", "score",
-    "track_id", "masklet", "masklet_id", "video_height", "video_width", "info", "first_frame",
+    "images", "annotations", "id", "image_id", "frame_id", "bbox", "keypoints", "segmentation", "size", "counts",
+    "score", "track_id", "masklet", "masklet_id", "video_height", "video_width", "info", "first_frame",
 )  # fmt: skip
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
