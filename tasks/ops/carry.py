@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 Window = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels of the picture
-_KEEP = 0.8  # share of what is known of a pixel that goes on to the next frame: about five frames are joined
+_LEAN = 0.8  # how much a neighbouring frame's word counts against the frame's own
+_LAST = 0.94  # what is left of a certainty a frame on: after half a second without an own word, a third
 _NOISE = 14.0  # levels by which a pixel may change between frames and still be the same point
 
 
@@ -52,8 +53,9 @@ def join(
     """Evidence (P lists of T) averaged along the motion: each frame's, and that of frames before and after it.
 
     `motion(a, b)` gives the flow from frame a to its neighbour b and how sure it is of each pixel, (h, w, 2) and
-    (h, w). A weighted mean with weights that fade by the step (a two-sided recursive filter), so that evidence of
-    neighbouring frames, which errs alike, does not add up to false certainty.
+    (h, w). A weighted mean, so that evidence of neighbouring frames, which errs alike, does not add up to false
+    certainty. What neighbours say fades slowly while a frame has no word of its own: a person whom nobody found is
+    carried on.
     """
     people, frames = len(own), len(own[0]) if own else 0
     before = _passed(own, motion, range(frames), -1)
@@ -67,13 +69,13 @@ def join(
             total, weight = now.odds * now.weight, now.weight.copy()
             for side in (before[p][t], after[p][t]):
                 if side is not None:
-                    total += side[0]
-                    weight += side[1]
+                    total += _LEAN * side[1] * side[0]
+                    weight += _LEAN * side[1]
             out[p][t] = Evidence(window=now.window, odds=total / np.maximum(weight, 1e-3), weight=weight)
     return out
 
 
-_Sum = tuple[np.ndarray, np.ndarray]  # weighted odds, weights
+_Word = tuple[np.ndarray, np.ndarray]  # odds, how much they count
 
 
 def _passed(
@@ -81,9 +83,9 @@ def _passed(
     motion: Callable[[int, int], tuple[np.ndarray, np.ndarray]],
     order: range,
     back: int,
-) -> list[list[_Sum | None]]:
+) -> list[list[_Word | None]]:
     """What the frames on one side hand on to each frame, itself not counted; `back` leads to the frame before."""
-    out: list[list[_Sum | None]] = [[None] * len(order) for _ in own]
+    out: list[list[_Word | None]] = [[None] * len(order) for _ in own]
     last: list[tuple[Window, np.ndarray, np.ndarray] | None] = [None] * len(own)
     for t in order:
         needed = [p for p in range(len(own)) if own[p][t] is not None and last[p] is not None]
@@ -94,15 +96,14 @@ def _passed(
             if now is None:
                 last[p] = None
                 continue
-            total, weight = now.odds * now.weight, now.weight
+            odds, weight = now.odds, now.weight
             if there is not None:
                 x0, y0, x1, y1 = now.window
                 corner = float(x0 - there[0][0]), float(y0 - there[0][1])
-                keep = _KEEP * sure[y0:y1, x0:x1]
-                both = np.dstack([there[1], there[2]])
-                came = warp(both, flow[y0:y1, x0:x1], corner, cv2.BORDER_CONSTANT)
-                carried = came[..., 0] * keep, came[..., 1] * keep
-                out[p][t] = carried
-                total, weight = total + carried[0], weight + carried[1]
-            last[p] = (now.window, total, weight)
+                came = warp(np.dstack([there[1] * there[2], there[2]]), flow[y0:y1, x0:x1], corner, cv2.BORDER_CONSTANT)
+                said, known = came[..., 0] / np.maximum(came[..., 1], 1e-3), came[..., 1] * (_LAST * sure[y0:y1, x0:x1])
+                out[p][t] = said, known
+                odds = (odds * weight + _LEAN * known * said) / np.maximum(weight + _LEAN * known, 1e-3)
+                weight = np.maximum(weight, known)
+            last[p] = (now.window, odds, weight)
     return out

@@ -19,8 +19,9 @@ _BRIDGE_S = 0.4  # how long a pose that was not seen may be taken from those bef
 _STEADY_S = 0.4  # the body's unit of length is the middle one of so much time on both sides
 _LOOKS = 24  # frames that a person's colours and girth are learned from
 _MOST_PIXELS = 40_000  # that a colour table is made of
-_COLOUR = 0.7  # of a pixel's colour evidence that counts: neighbours say the same
-_MOST_COLOUR = 4.0  # nats
+_COLOUR = 1.5  # what a nat of colour counts beside the shape, whose distances are only roughly known
+_BLUR = 0.6
+_MOST_COLOUR = 5.0  # nats
 _PICTURE = 0.85  # how often a background that was seen is still what lies behind
 _NO_POSE = -0.6  # log odds of a pixel of the box, where there is no pose
 
@@ -151,7 +152,7 @@ def evidence_of(
     back = np.maximum(there + np.float32(np.log(_PICTURE)), other + np.float32(np.log(1 - _PICTURE)))
     back = np.where(np.isfinite(there), back, other)
     colour = np.clip(learned.colour[p][bins] - back, -_MOST_COLOUR, _MOST_COLOUR)
-    odds = _COLOUR * cv2.blur(colour, (3, 3))
+    odds = _COLOUR * cv2.GaussianBlur(colour, (3, 3), _BLUR)
     if distance is not None:
         odds += shape_odds(distance, learned.profile[p])
     else:

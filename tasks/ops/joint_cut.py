@@ -9,6 +9,7 @@ from tasks.ops.carry import Evidence, Window
 from tasks.ops.mask_ops import keep_body
 
 _FAR = -9.0  # log odds where nobody looked
+_SMOOTH = 0.6
 _SOFT = 3.0  # log odds beyond which a pixel counts as certain
 
 
@@ -29,7 +30,7 @@ def decide(evidence: list[Evidence], anchors: list[np.ndarray | None], window: W
     odds = np.full((len(evidence), y1 - y0, x1 - x0), _FAR, np.float32)
     for n, one in enumerate(evidence):
         a, b, c, d = one.window
-        odds[n, b - y0 : d - y0, a - x0 : c - x0] = cv2.GaussianBlur(one.odds, (0, 0), 0.8)
+        odds[n, b - y0 : d - y0, a - x0 : c - x0] = cv2.GaussianBlur(one.odds, (0, 0), _SMOOTH)
     margin = margins(odds)
     for n, anchor in enumerate(anchors):
         mask = margin[n] > 0
