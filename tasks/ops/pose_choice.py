@@ -27,12 +27,13 @@ def choose_joints(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (T, J, 2) and scores (T, J) of one person out of two poses a frame.
 
-    keypoint (2, T, J, 2); score (2, T, J), a pose of zeros is none; astray (2, T) 0..1: how much better others' masks
-    hold the pose than the own; size (T,) the body's size in pixels. A frame in which neither is there keeps the first.
+    keypoint (2, T, J, 2); score (2, T, J): the first with scores of 0 is the best guess there is, the second is none;
+    astray (2, T) 0..1: how far a pose lies on somebody else; size (T,) the body's size in pixels.
     """
     _, frames, joints = score.shape
     there = (score > 0).any(-1)
-    price = _DOUBT * (1 - score) + _ASTRAY * astray[..., None] + np.where(there, 0.0, 1e3)[..., None]
+    price = _DOUBT * (1 - score) + _ASTRAY * astray[..., None]
+    price[1, ~there[1]] = np.inf
     best, back = price[:, 0], np.zeros((frames, 2, joints), np.int8)
     for t in range(1, frames):
         # Ways are measured in the size of the frame that is come to: a size that changes is no way.
