@@ -4,9 +4,9 @@ A word is a statement about sightings, not an order about rows: where People alr
 where they contradict it they are made to agree, and where they can do neither the word is left aside with the reason.
 Words are heeded in the order in which they were said.
 
-Which doubts a word answers: a swap those about its two people from the last clear sighting before FROM to TO (or to
-the clip's end), for whoever says that two are exchanged from there on has looked there; a drop those about the person
-taken out; an accept all of the clip.
+Which doubts a word answers: a swap those about its two people from the last clear sighting before FROM to the first
+after TO (or to the clip's end), for whoever says that two are exchanged from there to there has looked there; a drop
+those about the person taken out; an accept all of the clip.
 """
 
 from __future__ import annotations

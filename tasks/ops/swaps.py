@@ -36,8 +36,8 @@ def chains_of_swap(people: People, a: int, b: int, start: int, stop: int | None,
 def swap(people: People, word: Correction) -> tuple[People, str]:
     """People in which a swap holds, or the same People and why it cannot.
 
-    Where they agree with it already nothing is exchanged. Either way its two people are sure from FROM to TO, and
-    doubts about them there are answered.
+    Where they agree with it already nothing is exchanged. Either way its two people are sure from FROM to TO and as far
+    as the nearest sightings on either side, and doubts about them there are answered.
     """
     start = word.start or 0
     stop = people.num_frames if word.stop is None else word.stop
@@ -55,8 +55,12 @@ def swap(people: People, word: Correction) -> tuple[People, str]:
     if start == 0 and walk.exchanged and len(pair) == 2:
         # There is nothing before the first frame whose numbers could be kept: those after TO are.
         made = exchange(made, pair[0], pair[1], 0)
-    looked = max((t for places in walk.found for t in places if t < start), default=start)
-    made = sure_from(answered(made, pair, looked, stop, WORD), pair, start, stop)
+    sighted = [t for places in walk.found for t in places]
+    first, last = (
+        max((t for t in sighted if t < start), default=0),
+        min((t for t in sighted if t >= stop), default=stop),
+    )
+    made = sure_from(answered(made, pair, first, last, WORD), pair, first, last)
     note = f"{WORD}: exchanged from here on" if walk.exchanged else f"{WORD}: as said already"
     event = Event(kind="repair", start=start, stop=start + 1, people=pair, note=note)
     return _without_absent(replace(made, events=in_order([*made.events, event]))), ""
