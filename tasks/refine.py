@@ -20,10 +20,11 @@ from tasks.clips import clip_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.corrections import REFINED, heed
+from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 2
+VERSION = 3
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -31,6 +32,8 @@ MISFITS = "misfits.json"
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """What is done again with the identities known."""
+
+    repair: bool = True  # what broke in time is put back: identities that changed hands, poses on another body, ghosts
 
     # light: everyone's masks, by colours, shape and flow; sam2: those of contacts; keep: the first pass's stay
     masks: Literal["light", "sam2", "keep"] = "light"
@@ -48,6 +51,8 @@ class Config:
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """One clip's people, made better; who they are is bind's word, or a person's. What was brought stands."""
     people = load_record(People, item.folder("bind") / "people.npz")
+    if config.repair:
+        people, _ = repair(people, fps=float(clip_of(item)[0].fps))
     words = [word for word in words_on(item) if word.word in REFINED]
     if words:
         people, misfits = heed(people, words)
