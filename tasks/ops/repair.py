@@ -24,6 +24,9 @@ from tasks.ops.repair_steps import Scales, Steps, steps_of
 from tasks.ops.repair_swaps import Order, find_order
 
 
+FILL_S = 0.25
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Care:
     """How much must speak for a repair."""
@@ -32,7 +35,7 @@ class Care:
     swap_nats: float = 6.0  # against two identities having changed hands between two frames
     doubt: float = 0.75  # certainty below which nothing more is claimed than that it is unsure
     doubt_s: float = 0.25  # and so far around it
-    fill_s: float = 0.25  # gaps up to this are filled
+    fill_s: float = FILL_S  # gaps up to this are filled
 
 
 def repair(
@@ -122,7 +125,7 @@ def _poses(people: People, steps: Steps, fps: float, care: Care, events: list[Ev
             events.append(Event(kind="repair", start=start, stop=stop, people=(p,), note=note))
     if (found.slot == home).all() and not found.emptied.any():
         return people, steps
-    people = _emptied(reorder_poses(people, found.slot), found.emptied, round(care.fill_s * fps))
+    people = _emptied(reorder_poses(people, found.slot), found.emptied, int(care.fill_s * fps))
     return people, steps_of(people, care.scales)
 
 
@@ -170,7 +173,7 @@ def _ghosts(people: People, fps: float, events: list[Event]) -> People:
 
 
 def _gaps(people: People, fps: float, care: Care, events: list[Event]) -> People:
-    found = gaps(people, round(care.fill_s * fps))
+    found = gaps(people, int(care.fill_s * fps))
     for p, start, stop in found:
         note = f"filled {stop - start} frames in which nobody was found"
         events.append(Event(kind="repair", start=start, stop=stop, people=(p,), note=note))

@@ -15,6 +15,7 @@ _MOST = 16.0  # nats: a pose that is off altogether says no more; of both sides 
 _SCALES = Scales(most_pose=_MOST)
 _NOSE, _EYES, _LEFT, _RIGHT, _HIPS = 0, (1, 2), 5, 6, (11, 12)
 _TORSO = 0.2  # of the box's height: a torso that is not foreshortened
+_LARGE = 64  # pixels of a body's height, from which the face tells more than the picture's grid
 _FACES = 5  # frames that show the face, from which it is believed
 _SIDED = [j for j in range(JOINTS) if COCO17.mirror[j] != j]
 _MIRROR = [COCO17.mirror[j] for j in _SIDED]
@@ -100,4 +101,5 @@ def _faces(people: People, p: int) -> np.ndarray:
     tall = -up[:, 1]
     upright = (tall > np.abs(up[:, 0])) & (tall > _TORSO * (people.box[p, :, 3] - people.box[p, :, 1]))
     seen = (people.flag[p][:, [_NOSE, *_EYES, _LEFT, _RIGHT, *_HIPS]] == VISIBLE).all(1)
-    return np.where(seen & upright & (np.abs(across[:, 0]) > 0.4 * tall), np.sign(across[:, 0]), 0.0)
+    clear = (np.abs(across[:, 0]) > 0.4 * tall) & (people.box[p, :, 3] - people.box[p, :, 1] >= _LARGE)
+    return np.where(seen & upright & clear, np.sign(across[:, 0]), 0.0)

@@ -124,9 +124,17 @@ def _nobodys(people: People, steps: Steps, body: np.ndarray, slot: np.ndarray) -
     off = (cost > 0.85 * _BODY) & np.isfinite(joint).any((2, 3))
     for p in range(num):
         for start, stop in runs(off[p] & ~out[p]):
-            if jump[p, start] >= _JUMP and jump[p, stop] >= _JUMP:
+            if jump[p, start] >= _JUMP and jump[p, stop] >= _JUMP and _outlies(joint[p], start, stop):
                 out[p, start:stop] = True
     return out
+
+
+def _outlies(joint: np.ndarray, start: int, stop: int) -> bool:
+    """Whether the poses on both sides of start .. stop are nearer to each other than to what lies between."""
+    before, first, last, after = joint[start - 1], joint[start], joint[stop - 1], joint[min(stop, len(joint) - 1)]
+    away = [_median(np.sqrt(((a - b) ** 2).sum(-1))[None])[0] for a, b in ((before, first), (last, after))]
+    across = _median(np.sqrt(((before - after) ** 2).sum(-1))[None])[0]
+    return bool(np.isfinite(across) and across < 0.5 * min(away))
 
 
 def _against(cost: np.ndarray, jump: np.ndarray, start: int, stop: int) -> float:
