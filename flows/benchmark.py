@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from datasets.store import Store
 from flows import presets
 from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, Plan, jobs_in, jobs_of, run_takes, without_masks
+from flows.bench_faults import fault_table, run_faults
 from flows.bench_figures import Measured, figures, mask_figures
 from flows.bench_page import write_page
 from flows.bench_parquet import FILE, write_parquet
@@ -77,6 +78,8 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
     if arguments.suite == "tud":
         found: dict[str, Any] = tud_figures(arguments.data)
         text = text_of([tud_table(found)])
+    elif arguments.suite == "faults":
+        found, text = _faults(arguments)
     else:
         found, text = _crossings(arguments)
     print(json.dumps(found) if arguments.json else text, file=stdout)
@@ -95,6 +98,15 @@ def _check(arguments: argparse.Namespace) -> None:
         folder = getattr(arguments, option)
         if folder is not None and not Path(folder).is_dir():
             raise UsageError(f"--{option} {folder}: want a folder, got no such folder")
+
+
+def _faults(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    store = str(Path(arguments.store).absolute())
+    check_folders(store, arguments.store)
+    with reporting() as reporter:
+        reporter.say(f"faults, seed {arguments.seed}, {arguments.workers} workers")
+        found = run_faults(arguments.seed, quick=arguments.quick, store=store, workers=arguments.workers)
+    return found, text_of([fault_table(found)])
 
 
 def _crossings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:

@@ -42,8 +42,8 @@ def check_fraction(fraction: float) -> None:
         raise UsageError(f"--max-failed-fraction {fraction}: want 0 to 1, got {fraction}")
 
 
-def check_folders(out: str, store: str) -> None:
-    """Raise UsageError unless OUT and STORE can be written and OUT holds nothing but a dataset."""
+def check_folders(out: str, store: str, ours: Collection[str] = frozenset(OURS), what: str = "a dataset") -> None:
+    """Raise UsageError unless OUT and STORE can be written and OUT holds nothing but `what`, whose files are `ours`."""
     for option, folder in (("--out", out), ("--store", store)):
         if "://" in folder:
             raise UsageError(
@@ -54,10 +54,10 @@ def check_folders(out: str, store: str) -> None:
     if Path(out).absolute() == Path(store).absolute():
         raise UsageError(f"--out {out}: want another folder than --store, got the same")
     if Path(out).is_dir():
-        others = sorted(e.name for e in os.scandir(out) if not e.name.startswith(".") and e.name not in OURS)
+        others = sorted(e.name for e in os.scandir(out) if not e.name.startswith(".") and e.name not in ours)
         if others and not (Path(out) / DATASET).is_file():
             raise UsageError(
-                f"--out {out}: want a new or empty folder, or a dataset to go on with, got a folder with other files "
+                f"--out {out}: want a new or empty folder, or {what} to go on with, got a folder with other files "
                 f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}); name another --out"
             )
 
