@@ -108,7 +108,9 @@ def brought_masks(item: Item, clip: Clip, tracklets: Tracklets) -> BroughtMasks 
 
 def _by_person(given: MaskTracks, tracklets: Tracklets, ids: np.ndarray) -> np.ndarray:
     """Each mask's tracklet, (M,): of its person's tracklets the one that is there, or the nearest in time."""
-    whose = match_people(tracklets.frame, tracklets.box, ids, given.frame, given.mask.boxes(), given.id)
+    numbered = all(name.isdecimal() and int(name) == int(number) for number, name in given.names.items())
+    boxes = given.mask.boxes()
+    whose = match_people(tracklets.frame, tracklets.box, ids, given.frame, boxes, given.id, numbered=numbered)
     out = np.full(len(given.frame), -1)
     for i, (t, one) in enumerate(zip(given.frame, given.id, strict=True)):
         rows = np.flatnonzero(ids == whose.get(int(one), -2))

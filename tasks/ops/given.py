@@ -83,15 +83,23 @@ def match_poses(
 
 
 def match_people(
-    row_frame: np.ndarray, row_box: np.ndarray, row_id: np.ndarray, frame: np.ndarray, box: np.ndarray, ids: np.ndarray
+    row_frame: np.ndarray,
+    row_box: np.ndarray,
+    row_id: np.ndarray,
+    frame: np.ndarray,
+    box: np.ndarray,
+    ids: np.ndarray,
+    *,
+    numbered: bool,
 ) -> dict[int, int]:
     """Id of a mask -> id of boxes, for a whole clip.
 
-    When every mask's id is a box's, ids mean the same in both files. Else each person of the one file is the one of
+    When the masks' people are `numbered`, not named, and every number is a box's, ids mean the same in both files. Else
+    each person of the one file is the one of
     the other whose boxes theirs overlap most, summed over the frames, one to one.
     """
     theirs, ours = np.unique(ids), np.unique(row_id[row_id >= 0])
-    if set(theirs.tolist()) <= set(ours.tolist()):
+    if numbered and set(theirs.tolist()) <= set(ours.tolist()):
         return {int(one): int(one) for one in theirs}
     shared = np.zeros((len(theirs), len(ours)))
     for t in np.intersect1d(frame, row_frame):

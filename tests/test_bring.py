@@ -1,0 +1,300 @@
+"""What is brought beside a video is taken exactly, the rest is computed, and only what changed is made again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.masks import Masks
+from datasets.records import Detections, People, Poses, Segments, Tracklets, load_record
+from flows.plan import forecast, weights_of
+from flows.run import Options, prepare
+from tasks import bring
+from tasks.clips import cast_of, people_of
+from tasks.judge import sample_of
+from tests import tiny_weights
+from tests.brought_video import ESTIMATOR, FRAMES, Route, add_boxes, add_keypoints, add_masks, costs, drawn
+
+ALL = (add_boxes, add_keypoints, add_masks)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> tuple[Path, People]:
+    """A folder with the video alone, and the truth."""
+    return tmp_path, drawn(tmp_path / "in")
+
+
+def test_all_is_brought_and_no_weights_are_there(place):
+    folder, truth = place
+    for add in ALL:
+        add(folder / "in", truth)
+    done = Route(folder, max_s=1).run(folder / "in" / "two.mp4")
+    assert not done.rejects
+    assert [item.key[-8:] for item in done.items] == ["00000000", "00000025"]
+    for item, start in zip(done.items, (0, 25), strict=True):
+        people, frames = people_of(item), slice(start, start + 25)
+        assert people.num_people == 2
+        seen = truth.visible[:, frames] >= 0.1
+        np.testing.assert_array_equal(people.box[seen], truth.box[:, frames][seen])
+        np.testing.assert_array_equal(people.keypoint[seen], truth.keypoint[:, frames][seen])
+        for p in range(2):
+            masks = [people.mask_at(p, t) for t in range(25)]
+            np.testing.assert_array_equal(masks, [truth.mask_at(p, t) for t in range(start, start + 25)])
+        assert cast_of(item).identity == ("p0001", "p0002")
+        assert cast_of(item).identity_confidence.tolist() == [1, 1]
+        said = {name: text for name, text in sample_of(item).provenance.items() if name.startswith("perception.")}
+        assert {name: text.split()[:2] for name, text in said.items()} == {
+            "perception.detect": ["given:", "two.mot.txt"],
+            "perception.track": ["given:", "two.mot.txt"],
+            "perception.pose": ["given:", "two.keypoints.json"],
+            "perception.segment": ["given:", "two.masks"],
+        }
+        assert all(len(text.split()[2]) == 64 for text in said.values())
+
+
+def test_boxes_alone_spare_the_detector_and_looks(place):
+    folder, truth = place
+    add_boxes(folder / "in", truth)
+    weights = tiny_weights.write(folder / "weights", [ESTIMATOR])
+    (item,) = Route(folder, weights=weights).run(folder / "in" / "two.mp4", until="segment").items
+    found = load_record(Detections, item.folder("detect") / "detections.npz")
+    assert len(found.frame) == int((truth.visible >= 0.1).sum())
+    tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    for t, box, name in zip(tracklets.frame, tracklets.box, tracklets.tracklet, strict=True):
+        np.testing.assert_array_equal(box, truth.box[name, t])
+    assert load_record(Poses, item.folder("pose") / "poses.npz").score.any()
+    segments = load_record(Segments, item.folder("segment") / "segments.npz")
+    assert (segments.mask.areas() > 0).mean() > 0.9
+
+
+def test_detections_without_ids_are_tracked(place):
+    folder, truth = place
+    add_boxes(folder / "in", truth, ids=False)
+    weights = tiny_weights.write(folder / "weights", ["reid-0248"])
+    (item,) = Route(folder, weights=weights).run(folder / "in" / "two.mp4", until="track").items
+    tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    assert len(tracklets.frame) == int((truth.visible >= 0.1).sum())
+    assert tracklets.embedding.any()
+    assert "brought_boxes" in item.artifacts
+
+
+def test_masks_alone_say_who_and_where(place):
+    folder, truth = place
+    add_masks(folder / "in", truth, names=("her", "him"))
+    weights = tiny_weights.write(folder / "weights", [ESTIMATOR])
+    (item,) = Route(folder, weights=weights).run(folder / "in" / "two.mp4", until="segment").items
+    segments = load_record(Segments, item.folder("segment") / "segments.npz")
+    tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    assert set(tracklets.tracklet.tolist()) == {0, 1}
+    for i in range(len(segments.frame)):
+        np.testing.assert_array_equal(
+            segments.mask.decode(i), truth.mask_at(int(segments.tracklet[i]), int(segments.frame[i]))
+        )
+    seen = int((truth.mask.areas() > 0).sum())
+    assert len(segments.frame) == len(tracklets.frame) == seen
+
+
+def test_masks_of_other_names_find_their_people(place):
+    """The folder names say nothing of the ids in the boxes: who is who follows from where they are."""
+    folder, truth = place
+    add_boxes(folder / "in", truth)
+    add_keypoints(folder / "in", truth)
+    add_masks(folder / "in", truth, names=("zoe", "adam"))
+    (item,) = Route(folder).run(folder / "in" / "two.mp4", until="segment").items
+    segments = load_record(Segments, item.folder("segment") / "segments.npz")
+    for i in range(len(segments.frame)):
+        np.testing.assert_array_equal(
+            segments.mask.decode(i), truth.mask_at(int(segments.tracklet[i]), int(segments.frame[i]))
+        )
+
+
+def test_masks_of_every_fourth_frame_as_in_sav(place):
+    """Boxes are carried on between, and the masks of those frames are computed."""
+    folder, truth = place
+    annotated = list(range(0, FRAMES, 4))
+    add_masks(folder / "in", truth, frames=annotated)
+    add_keypoints(folder / "in", truth)
+    (item,) = Route(folder).run(folder / "in" / "two.mp4", until="segment").items
+    assert "brought_some_masks" in item.artifacts
+    tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    first = tracklets.box[tracklets.tracklet == 0]
+    np.testing.assert_allclose(first[1], (3 * first[0] + first[4]) / 4, rtol=1e-5)
+    segments = load_record(Segments, item.folder("segment") / "segments.npz")
+    given = np.isin(segments.frame, annotated)
+    for i in np.flatnonzero(given):
+        want = truth.mask_at(int(segments.tracklet[i]), int(segments.frame[i]))
+        np.testing.assert_array_equal(segments.mask.decode(int(i)), want)
+    assert (~given).sum() > given.sum()
+    overlap = [
+        (mask & want).sum() / (mask | want).sum()
+        for i in np.flatnonzero(~given)[:10]
+        for mask, want in [
+            (segments.mask.decode(int(i)), truth.mask_at(int(segments.tracklet[i]), int(segments.frame[i])))
+        ]
+    ]
+    assert np.mean(overlap) > 0.4
+
+
+def test_keypoints_of_some_frames_are_completed(place):
+    folder, truth = place
+    add_boxes(folder / "in", truth)
+    add_keypoints(folder / "in", truth, frames=range(10))
+    weights = tiny_weights.write(folder / "weights", [ESTIMATOR])
+    (item,) = Route(folder, weights=weights).run(folder / "in" / "two.mp4", until="pose").items
+    poses = load_record(Poses, item.folder("pose") / "poses.npz")
+    brought = poses.frame < 10
+    np.testing.assert_array_equal(
+        poses.keypoint[brought], truth.keypoint[:, :10].transpose(1, 0, 2, 3).reshape(-1, 17, 2)
+    )
+    assert poses.score[~brought].any()
+    assert not np.isin(poses.keypoint[~brought], truth.keypoint).all()
+
+
+def test_keypoints_without_ids_go_to_their_boxes(place):
+    folder, truth = place
+    add_boxes(folder / "in", truth)
+    add_keypoints(folder / "in", truth, ids=False)
+    (item,) = Route(folder).run(folder / "in" / "two.mp4", until="pose").items
+    poses = load_record(Poses, item.folder("pose") / "poses.npz")
+    tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    apart = np.abs(truth.box[0, :, 0] - truth.box[1, :, 0]) > 20
+    rows = np.flatnonzero(apart[poses.frame])
+    assert len(rows) > FRAMES
+    np.testing.assert_array_equal(poses.keypoint[rows], truth.keypoint[tracklets.tracklet[rows], poses.frame[rows]])
+
+
+def test_keypoints_alone_give_boxes(place):
+    folder, truth = place
+    add_keypoints(folder / "in", truth)
+    (item,) = Route(folder).run(folder / "in" / "two.mp4", until="pose").items
+    tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    assert set(tracklets.tracklet.tolist()) == {0, 1}
+    inside = 0
+    for t, box, name in zip(tracklets.frame, tracklets.box, tracklets.tracklet, strict=True):
+        low, high = np.maximum(box[:2], truth.box[name, t, :2]), np.minimum(box[2:], truth.box[name, t, 2:])
+        inside += bool((high > low).all())
+    assert inside >= 0.95 * len(tracklets.frame)
+    poses = load_record(Poses, item.folder("pose") / "poses.npz")
+    np.testing.assert_array_equal(poses.keypoint, truth.keypoint[tracklets.tracklet, tracklets.frame])
+
+
+def test_only_what_changed_is_made_again(place):
+    folder, truth = place
+    for add in ALL:
+        add(folder / "in", truth)
+    video = folder / "in" / "two.mp4"
+    route = Route(folder)
+    first = costs(route.run(video))
+    assert first == dict.fromkeys(first, 1) | {"bring": 3}
+    assert set(costs(route.run(video)).values()) == {0}
+    shrunk = replace(
+        truth, mask=Masks.encode((_smaller(truth, i) for i in range(len(truth.mask))), size=truth.mask.size)
+    )
+    add_masks(folder / "in", shrunk)
+    again = costs(route.run(video))
+    assert {stage for stage, ran in again.items() if ran} == {"bring", "segment", "bind", "refine", "identify", "judge"}
+    assert again["bring"] == 1
+    (folder / "in" / "two.keypoints.json").write_text(
+        (folder / "in" / "two.keypoints.json").read_text().replace('"frame_id": 0}', '"frame_id": 0, "x": 1}')
+    )
+    last = costs(route.run(video))
+    assert {stage for stage, ran in last.items() if ran} >= {"bring", "pose"}
+    assert not last["detect"]
+    assert not last["track"]
+
+
+def _smaller(people: People, i: int) -> np.ndarray:
+    mask = people.mask.decode(i)
+    mask[60:62] = False
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        pytest.param("two.mot.txt", "1,1,5,5,-3,4\n", "two.mot.txt, line 1, w, h: want", id="a bad line"),
+        pytest.param(
+            "two.mot.txt", "51,1,5,5,3,4\n", r"want frames of the video, 0 to 49, got 50", id="beyond the end"
+        ),
+        pytest.param(
+            "two.coco.json",
+            json.dumps(
+                {
+                    "images": [{"id": 0, "frame_id": 0, "height": 50, "width": 50}],
+                    "annotations": [{"image_id": 0, "bbox": [1, 1, 9, 9]}],
+                }
+            ),
+            "want a picture of 128x96 as the video's, or one of its shape, got 50x50",
+            id="another picture",
+        ),
+        pytest.param("two.keypoints.json", "[]", "want annotations with keypoints, got none", id="no keypoints"),
+    ],
+)
+def test_a_bad_file_rejects_its_source_alone(place, file, content, said):
+    folder, truth = place
+    shutil.copy(folder / "in" / "two.mp4", folder / "in" / "good.mp4")
+    with (folder / "in" / "good.mp4").open("ab") as more:
+        more.write(bytes(8))  # other bytes: a source of its own
+    add_boxes(folder / "in", truth, name="good")
+    (folder / "in" / file).write_text(content)
+    done = Route(folder).run(folder / "in" / "two.mp4", folder / "in" / "good.mp4", until="bring")
+    assert [item.source for item in done.items] == ["good.mp4"]
+    (reject,) = done.rejects
+    assert (reject.source, reject.clip, reject.stage, reject.fault) == ("two.mp4", "", "bring", True)
+    assert said in reject.reason
+    assert str(folder) not in reject.reason
+
+
+def test_nothing_is_brought_when_told_not_to(place):
+    folder, truth = place
+    add_boxes(folder / "in", truth)
+    assert bring.roles_of(folder / "in" / "two.mp4", bring.Config(use=False)) == ()
+    assert [role.name for role in bring.roles_of(folder / "in" / "two.mp4", bring.Config())] == ["tracks"]
+
+
+@pytest.mark.parametrize(
+    ("add", "wanted"),
+    [
+        pytest.param((), {"rtmdet-nano", "reid-0248", "movenet-lightning", "yunet"}, id="nothing"),
+        pytest.param((add_boxes,), {"movenet-lightning", "yunet"}, id="boxes with ids"),
+        pytest.param((add_keypoints,), {"yunet"}, id="keypoints with ids"),
+        pytest.param((add_masks,), {"movenet-lightning", "yunet"}, id="masks"),
+        pytest.param(ALL, {"yunet"}, id="all"),
+    ],
+)
+def test_weights_that_are_wanted(place, add, wanted):
+    folder, truth = place
+    for one in add:
+        one(folder / "in", truth)
+    options = Options(
+        sources=(str(folder / "in"),), preset="light", out=str(folder / "out"), store=str(folder / "store"),
+        weights=str(folder),
+    )  # fmt: skip
+    run = prepare(options)
+    assert {one.name for one in weights_of(run)} == wanted
+    plan = forecast(run)
+    assert {one.name for one in plan.weights} == wanted
+    assert plan.stages["bring"].run == len(add) + (add in ((add_keypoints,), (add_masks,)))
+
+
+def test_the_dry_run_names_the_artifacts_that_a_run_makes(place):
+    folder, truth = place
+    for add in ALL:
+        add(folder / "in", truth)
+    Route(folder).run(folder / "in" / "two.mp4")
+    settings = ("shots.min_s=0.1", "shots.crf=10", "identify.looks=0", f"pose.estimator={ESTIMATOR}")
+    options = Options(
+        sources=(str(folder / "in"),), preset="light", out=str(folder / "out"), store=str(folder / "store"),
+        weights=str(folder / "no weights"), settings=settings,
+    )  # fmt: skip
+    plan = forecast(prepare(options))
+    names = ("probe", "bring", "shots", "detect", "track", "pose", "segment", "bind", "refine", "identify", "judge")
+    assert {name: (plan.stages[name].run, plan.stages[name].reuse) for name in names} == {
+        name: (0, 3 if name == "bring" else 1) for name in names
+    }
+    assert not plan.weights
