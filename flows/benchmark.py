@@ -101,8 +101,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _faults(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    check_folders(arguments.out or "out/benchmark", arguments.store)
     store = str(Path(arguments.store).absolute())
-    check_folders(store, arguments.store)
     with reporting() as reporter:
         reporter.say(f"faults, seed {arguments.seed}, {arguments.workers} workers")
         found = run_faults(arguments.seed, quick=arguments.quick, store=store, workers=arguments.workers)
@@ -110,8 +110,7 @@ def _faults(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _crossings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    out = Path(arguments.out or "out/benchmark")
-    check_folders(str(out), arguments.store)
+    out = _out(arguments)
     config = override(presets.light(), arguments.settings)
     env = Env(
         store=Store(str(Path(arguments.store).absolute())),

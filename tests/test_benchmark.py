@@ -1,0 +1,138 @@
+"""The benchmark's command: what it refuses, what it prints, and one clip from the camera to the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, jobs_of
+from flows.benchmark import main
+from tasks import stress
+from tasks.filming import Config, film_crossing
+from tasks.ops.crossings import SCENARIOS, crossings
+from tasks.rivals import CHOSEN
+from tests.bench.rivals import GRID, rival
+
+FIGURES = {"HOTA", "DetA", "AssA", "IDF1", "MOTA", "IDSW_per_minute"}
+TRACKERS = {"bytetrack", "botsort", "occluboost", "oracle", "ours"}
+
+USAGE = [
+    pytest.param(["--suite", "crossing"], ["invalid choice: 'crossing'", "--help"], id="unknown suite"),
+    pytest.param(["--seed", "-1"], ["--seed -1", "0 or more"], id="negative seed"),
+    pytest.param(["--seed", "x"], ["--seed", "invalid int value: 'x'"], id="a seed that is no number"),
+    pytest.param(["--workers", "0"], ["--workers 0", "1 to"], id="no workers"),
+    pytest.param(["--stressed", "-3"], ["--stressed -3", "0 or more"], id="stressed"),
+    pytest.param(["--weights", "nowhere"], ["--weights nowhere", "no such folder"], id="no weights folder"),
+    pytest.param(["--set", "bind.tuch=1"], ["did you mean bind.touch"], id="unknown setting"),
+    pytest.param(["--clips", "empty"], ["--clips empty", "crossing.json", "got none"], id="no clips"),
+    pytest.param(["--out", "full"], ["--out full", "letter.txt"], id="OUT with other files"),
+    pytest.param(["--suite", "tud"], ["--data DIR", "TUD-Campus"], id="tud without data"),
+    pytest.param(["--suite", "tud", "--data", "empty"], ["gt.txt and test.txt", "got none"], id="no sequences"),
+    pytest.param(["--suite", "tud", "--data", "bad"], ["one/gt.txt: line 1", "hello"], id="text that is no MOT"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), USAGE)
+def test_a_command_that_cannot_run_says_why(tmp_path, monkeypatch, capfd, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "full", "bad/one"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "full" / "letter.txt").write_text("dear")
+    for name in ("gt.txt", "test.txt"):
+        (tmp_path / "bad" / "one" / name).write_text("hello, world\n")
+    try:
+        code = main(arguments)
+    except SystemExit as stopped:
+        code = stopped.code
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert out == ""
+    for words in said:
+        assert words in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_tud_prints_one_object_or_a_table(shared, capfd):
+    data = str(shared / "reference" / "tud")
+    assert main(["--suite", "tud", "--data", data, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert set(found) == {"TUD-Campus", "TUD-Stadtmitte"}
+    assert all(set(row) == {"HOTA", "DetA", "AssA", "IDF1", "MOTA"} for row in found.values())
+    assert found["TUD-Campus"]["HOTA"] == pytest.approx(0.3914, abs=5e-5)
+    assert main(["--suite", "tud", "--data", data]) == 0
+    text = capfd.readouterr().out
+    assert "0.3914" in text
+    assert "published" in text
+
+
+def test_the_full_form_has_what_the_figures_are_promised_of():
+    jobs = jobs_of(3, quick=False, stressed=None)
+    assert len(jobs) == CLIPS >= 40
+    assert sum(len(job.stresses) for job in jobs) == STRESSED >= 200
+    assert {job.crossing.scenario for job in jobs} == set(SCENARIOS)
+    assert all(set(job.stresses) == set(stress.NAMES) for job in jobs), "each clip in each way"
+    assert all(job.crossing.scene.duration_s >= 4 for job in jobs)
+    quick = jobs_of(3, quick=True, stressed=None)
+    assert len(quick) == QUICK_CLIPS
+    assert [len(job.stresses) for job in jobs_of(3, quick=True, stressed=8)] == [2, 2, 1, 1, 1, 1]
+
+
+def test_the_rivals_are_set_as_the_grid_says():
+    tried = {rival(name, buffer_s, settings) for name, points in GRID.items() for _, buffer_s, settings in points}
+    assert set(CHOSEN) <= tried, "chosen among what was tried"
+    assert [one.name for one in CHOSEN] == list(GRID)
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory) -> Path:
+    """A folder with one filmed crossing of a second, small."""
+    folder = tmp_path_factory.mktemp("filmed")
+    (folder / "one").mkdir()
+    film_crossing(crossings(3, 1, seconds=1.0)[0], folder / "one", Config(width=320, height=320))
+    return folder
+
+
+def test_a_clip_from_the_camera_to_the_page(shared, filmed, tmp_path, capfd):
+    out, store = tmp_path / "out", tmp_path / "store"
+    command = [
+        "--clips", str(filmed), "--weights", str(shared / "weights"), "--store", str(store), "--out", str(out),
+        "--stressed", "1", "--workers", "1", "--json",
+    ]  # fmt: skip
+    assert main(command) == 0
+    first, err = capfd.readouterr()
+    found = json.loads(first)
+    assert list(found) == ["suite", "seed", "clips", "trackers", "scenarios", "masks", "pose", "review"]
+    assert (found["suite"], found["seed"], found["clips"]) == ("crossings", 0, 1)
+    assert set(found["trackers"]) == TRACKERS
+    (scenario,) = found["scenarios"].values()
+    assert scenario == found["trackers"], "one clip, one scenario"
+    for row in found["trackers"].values():
+        assert set(row) == FIGURES
+        assert all(0 <= row[name] <= 1 for name in FIGURES - {"IDSW_per_minute", "MOTA"})
+    assert found["trackers"]["ours"]["IDF1"] > 0.5, "two people walk about in plain sight"
+    assert set(found["masks"]) == {"J_apart", "J_contact", "F"}
+    assert set(found["pose"]) == {"OKS", "PCK"}
+    assert set(found["review"]) == {"recall", "clean_flagged"}
+    assert "1 clips, 1 stressed" in err
+
+    table = pq.read_table(out / "benchmark.parquet").to_pylist()
+    assert [(row["tracker"], row["stress"]) for row in table if row["tracker"] == "ours"] == [
+        ("ours", "as filmed"), ("ours", "drops"),
+    ]  # fmt: skip
+    assert {row["tracker"] for row in table} == TRACKERS
+    assert all(row["verdict"] for row in table if row["tracker"] == "ours")
+    page = (out / "index.html").read_text()
+    media = re.findall(r'(?:src|poster)="([^"]+)"', page)
+    assert len(media) == 2
+    assert all((out / name).stat().st_size > 1000 for name in media), "what the page shows lies beside it"
+    assert "http" not in page
+
+    made = {path: path.stat().st_mtime_ns for path in store.rglob("artifact.json")}
+    assert main(command) == 0
+    again, _ = capfd.readouterr()
+    assert again == first
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("artifact.json")} == made, "nothing is made twice"
