@@ -15,7 +15,8 @@ from flows import presets
 from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, Plan, jobs_in, jobs_of, run_takes, without_masks
 from flows.bench_faults import fault_table, run_faults
 from flows.bench_figures import Measured, figures, mask_figures
-from flows.bench_page import write_page
+from flows.bench_page import CLIPS as CLIPS_FOLDER
+from flows.bench_page import PAGE, write_page
 from flows.bench_parquet import FILE, write_parquet
 from flows.bench_tables import crossings_tables, target_table, text_of, tud_table
 from flows.bench_take import AS_FILMED, replayed
@@ -33,7 +34,7 @@ from tasks.batch import Env
 from tasks.score import OURS
 
 SUITES = ("crossings", "faults", "tud")
-STORE = "out/.store"
+OUT, STORE = "out/benchmark", "out/.store"
 # One clip with its truth, everything made of it, and its stressed forms.
 CLIP_BYTES = 30e6
 WORST = 10  # clips of ours that the page shows
@@ -100,6 +101,12 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{option} {folder}: want a folder, got no such folder")
 
 
+def _out(arguments: argparse.Namespace) -> Path:
+    """The folder of the page and the table. Raises UsageError where it, or STORE, cannot be written or is another's."""
+    check_folders(arguments.out, arguments.store, {FILE, PAGE, CLIPS_FOLDER}, "a benchmark")
+    return Path(arguments.out)
+
+
 def _faults(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     check_folders(arguments.out or "out/benchmark", arguments.store)
     store = str(Path(arguments.store).absolute())
@@ -163,7 +170,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="a short form: it shows that all works, its figures mean little")
     add("--seed", type=int, default=0, metavar="N", help="of people, clothes, cameras, timings, faults (default: 0)")
     add("--json", action="store_true", help="print one JSON object on standard output, and nothing else there")
-    add("--out", metavar="DIR", help="crossings: where benchmark.parquet and index.html go (default: out/benchmark)")
+    add(
+        "--out",
+        metavar="DIR",
+        default=OUT,
+        help=f"crossings: where benchmark.parquet and index.html go (default: {OUT})",
+    )
     add("--data", metavar="DIR", help="tud: the folder with a folder for each sequence, gt.txt and test.txt in it")
     add("--weights", metavar="DIR", help="where weights are looked for first; then the cache, then the network")
     add("--store", metavar="DIR", default=STORE, help=f"artifacts that later runs reuse (default: {STORE})")
