@@ -108,7 +108,7 @@ def _out(arguments: argparse.Namespace) -> Path:
 
 
 def _faults(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    check_folders(arguments.out or "out/benchmark", arguments.store)
+    _out(arguments)
     store = str(Path(arguments.store).absolute())
     with reporting() as reporter:
         reporter.say(f"faults, seed {arguments.seed}, {arguments.workers} workers")

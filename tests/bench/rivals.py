@@ -152,14 +152,14 @@ def prepared(weights: Path, store: str, seed: int, clips: int, seconds: float) -
         item, _ = detect.STAGE.make(item, light().detect, env)
         item, _ = rivals.LOOKS_STAGE.make(item, rivals.LooksConfig(), env)
         found = load_record(Detections, item.folder("detect") / "detections.npz")
-        looks = read_npz(item.folder("looks") / rivals.LOOKS)["looks"]
-        truth, (clip, path) = truth_at(item), clip_of(item)
+        truth, frames = truth_at(item), clip_of(item)[0].frames
         tried = {}
         for name, points in GRID.items():
             for what, buffer_s, settings in points:
-                ids = rivals.follow(rival(name, buffer_s, settings), clip, path, found, looks)
+                followed, _ = rivals.STAGE.make(item, rivals.Config(rivals=(rival(name, buffer_s, settings),)), env)
+                ids = read_npz(followed.folder("rivals") / rivals.IDS)[name]
                 rows = without_ignored(tracked_rows(found, ids), truth.counted, truth.ignored)
-                tried[name, what] = tally(box_overlaps(truth.counted, rows, clip.frames))
+                tried[name, what] = tally(box_overlaps(truth.counted, rows, frames))
         yield crossing.name, tried
 
 
