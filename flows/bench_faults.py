@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any, cast
 from datasets.records import People, load_record
 from datasets.store import Store
 from flows.bench_crossings import begin_bench_worker
+from flows.bench_tables import Table
 from flows.errors import Interrupted
 from flows.progress import current
 from tasks import exact
@@ -22,6 +24,7 @@ from tasks.ops.scene import Gender
 
 CLIPS, QUICK_CLIPS, QUICK_SECONDS = 24, 4, 2.0
 QUICK = exact.Config(width=192, height=192)
+_WHAT = ("injected", "found", "repaired")
 _KINDS = ("swaps_contact", "swaps_alike", "gaps", "ghosts", "bleed", "flips", "poses", "jitter")
 
 
@@ -64,16 +67,30 @@ def figures(seed: int, counts: list[Counter[str]]) -> dict[str, Any]:
     moved = [float(count.pop("clean_keypoint_px_max")) for count in counts]
     total: Counter[str] = sum(counts, Counter())
     out: dict[str, Any] = {"suite": "faults", "seed": seed, "clips": total["clips"]}
-    for what in ("injected", "found", "repaired"):
+    for what in _WHAT:
         out[f"swaps_{what}"] = total[f"swaps_contact_{what}"] + total[f"swaps_alike_{what}"]
     for kind in ("swaps_contact", "swaps_alike"):
-        out[kind] = {what: total[f"{kind}_{what}"] for what in ("injected", "found", "repaired")}
+        out[kind] = {what: total[f"{kind}_{what}"] for what in _WHAT}
     for kind in _KINDS[2:]:
-        out |= {f"{kind}_{what}": total[f"{kind}_{what}"] for what in ("injected", "found", "repaired")}
+        out |= {f"{kind}_{what}": total[f"{kind}_{what}"] for what in _WHAT}
     for when in ("before", "after"):
         out[f"jitter_px_{when}"] = round(float(total[f"jitter_px_{when}"]) / max(total["jitter_injected"], 1), 3)
     out |= {"clean_clips": total["clean_clips"], "clean_changed": total["clean_changed"]}
     return {**out, "clean_keypoint_px_max": round(max(moved, default=0.0), 3)}
+
+
+def fault_table(found: Mapping[str, Any]) -> Table:
+    """The figures as a terminal shows them."""
+    rows = []
+    for kind in _KINDS:
+        part = found[kind] if kind.startswith("swaps") else {w: found[f"{kind}_{w}"] for w in _WHAT}
+        share = f"{part['repaired'] / part['injected']:.1%}" if part["injected"] else "-"
+        rows.append([kind.replace("_", ", "), *(str(part[what]) for what in _WHAT), share])
+    shaken = f"{found['jitter_px_before']:.2f} px before, {found['jitter_px_after']:.2f} px after"
+    clean = f"{found['clean_changed']} of {found['clean_clips']} changed"
+    moved = f"keypoints moved by {found['clean_keypoint_px_max']:.2f} px at most"
+    title = f"faults, seed {found['seed']}, {found['clips']} clips; jitter: {shaken}; clean: {clean}, {moved}"
+    return Table(title=title, head=("fault", *_WHAT, "share repaired"), rows=rows)
 
 
 def _counts(jobs: list[Trial], workers: int) -> list[Counter[str]]:
