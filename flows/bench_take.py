@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datasets.records import Artifact, Clip, load_record
@@ -53,10 +53,12 @@ def run_job(job: Job, config: Config, env: Env) -> list[Take]:
     about = json.loads((item.folder("shots") / filming.ABOUT).read_text())
     detected, costs = _through(item, [(detect.STAGE, config.detect)], env)
     takes = [_take(about, AS_FILMED, detected, config, env, costs=costs, rivals_too=True, masks=job.masks)]
+    # Whether ids are right, and doubted, is settled before masks and poses are made again: these are left out.
+    plainer = replace(config, refine=replace(config.refine, masks="keep", estimator=None, smooth=False))
     for name in job.stresses:
         stressed, costs = _through(detected, [(stress.STAGE, stress.named(name))], env)
         worse = stress.taken(stressed)
-        takes.append(_take(about, name, worse, config, env, costs=costs, rivals_too=False, masks=False))
+        takes.append(_take(about, name, worse, plainer, env, costs=costs, rivals_too=False, masks=False))
     return takes
 
 
