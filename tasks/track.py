@@ -24,8 +24,10 @@ from tasks.frames import FRAMES
 from tasks.ops.boxes import contact
 from tasks.ops.camera_motion import camera_steps
 from tasks.ops.crops import person_crop
+from tasks.ops.doubles import unions
 from tasks.ops.quick_mask import quick_mask
 from tasks.ops.tracklets import Limits, Rows, adopt, cut
+from tasks.ops.unlooked import unlooked
 
 VERSION = 2
 
@@ -36,14 +38,14 @@ class Config:
 
     tracker: TrackerName = "bytetrack"
     reid: ReIDName = "reid-0248"
-    look_every_s: float = 0.4  # between the frames in which appearance is taken
-    look_iou: float = 0.15  # people whose boxes overlap more are not looked at
+    look_every_s: float = 0.3  # between the frames in which appearance is taken
+    look_iou: float = 0.25  # people whose boxes overlap more are not looked at
     camera: bool = True  # follow the camera's motion, where the tracker can
     cut_iou: float = 0.3  # boxes that overlap more touch
     cut_gap_s: float = 0.25  # without a box
     cut_jump: float = 0.25  # body sizes off the foreseen place
     cut_resize: float = 2.0  # factor in area from one box to the next
-    cut_look: float = 0.45  # least cosine between looks before and after
+    cut_look: float = 0.55  # least cosine between looks before and after
 
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
@@ -52,6 +54,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     found = load_record(Detections, item.folder("detect") / "detections.npz")
     if has(item.artifacts, TRACKS):
         save_record(brought_tracklets(item, clip, found), out / "tracklets.npz")
+        save_camera(path, clip, found, out)
         return
     network = embedder(config.reid, where(env))
     tracker = BoxMOTTracker(config.tracker, clip.fps, config.cut_gap_s, config.camera)
@@ -63,6 +66,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         rows = np.arange(rows_of[t], rows_of[t + 1])
         if t in looked and frame is not None:
             look(frame, found.box[rows], network, config, embedding[rows_of[t] : rows_of[t + 1]])
+        rows = rows[~unions(found.box[rows], found.score[rows])]
         track[rows] = tracker.update(found.box[rows], found.score[rows], embedding[rows], frame)
     followed = Rows(frame=found.frame, box=found.box, track=track, embedding=embedding, fps=float(clip.fps))
     adopted = replace(followed, track=adopt(followed))
@@ -73,10 +77,19 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         resize=config.cut_resize,
         alike=config.cut_look,
     )
-    tracklets = Tracklets(
-        frame=found.frame, box=found.box, score=found.score, tracklet=cut(adopted, limits), embedding=embedding
-    )
+    name = cut(adopted, limits)
+    for t, rows in unlooked(found.frame, found.box, name, embedding).items():
+        here = np.arange(rows_of[t], rows_of[t + 1])
+        crops = [masked_crop(FRAMES.at(path, t), found.box[i], found.box[here[here != i]]) for i in rows]
+        embedding[rows] = network.embed(np.stack(crops))
+    tracklets = Tracklets(frame=found.frame, box=found.box, score=found.score, tracklet=name, embedding=embedding)
     save_record(tracklets, out / "tracklets.npz")
+    save_camera(path, clip, found, out)
+
+
+def save_camera(path: Path, clip: Clip, found: Detections, out: Path) -> None:
+    """How the background moves from frame to frame, beside the tracklets."""
+    rows_of = np.searchsorted(found.frame, np.arange(clip.frames + 1))
     boxes = [found.box[rows_of[t] : rows_of[t + 1]] for t in range(clip.frames)]
     steps = camera_steps(FRAMES.read(path), boxes, clip.size)
     save_record(CameraMotion(step=steps.astype(np.float32)), out / "camera.npz")

@@ -16,11 +16,14 @@ from tasks.ops.bind_cost import Costs, Network, network_of
 from tasks.ops.bind_paths import off_path
 from tasks.ops.bind_solve import certainty, cover
 from tasks.ops.bind_swaps import margins, settle
+from tasks.ops.doubles import doubles
+from tasks.ops.embraces import held_boxes
 from tasks.ops.look_model import alike_of, learn, to_people
 from tasks.ops.tracks import Track
 
 _ANCHOR_S = 0.2  # of clear sight, from which a track counts as a sure piece
 _CLEAR = 0.5  # share of a box that is free: from there on it is fully clear
+_BESIDE = 0.35  # share of both boxes that is free: two such boxes are two people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,7 @@ class Person:
 
     tracks: tuple[Track, ...]
     sure: tuple[float, ...]  # one less than tracks
+    held: tuple[np.ndarray, np.ndarray]  # frames (n,) and steadied boxes (n, 4) in one box with someone else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,10 +67,11 @@ def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tup
     if not large:
         return [], left_out
     network = network_of(large, shot.frames, shot.fps, shot.size, costs)
-    anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large])
+    double = doubles(large, shot.fps)
+    anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large] & ~double)
     if not len(anchors):
         anchors = np.arange(len(large))
-    chains, certain = _anchored(large, anchors, network, limits, costs)
+    chains, certain = _anchored(large, anchors, network, limits, seen_at_once(large, shot, limits.min_presence), costs)
     people: list[list[int]] = []
     for chain in chains:
         presence = sum(len(large[i].frame) for i in chain) / shot.frames
@@ -75,10 +80,14 @@ def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tup
         else:
             people.append(chain)
     passing = {i for chain in chains if chain not in people for i in chain}
-    owner = _with_fragments(large, people, set(anchors.tolist()), passing, network, shot)
-    rest = [track for i, track in enumerate(large) if owner[i] == NOBODY and i not in passing]
+    fixed = passing | set(np.flatnonzero(double).tolist())
+    owner = _with_fragments(large, people, set(anchors.tolist()), fixed, network, shot)
+    rest = [track for i, track in enumerate(large) if owner[i] == NOBODY and i not in passing and not double[i]]
     left_out += [LeftOut(track=track, why="nobody's: a ghost, a part of someone or too short") for track in rest]
-    out = [_person(large, np.flatnonzero(owner == k), chain, certain) for k, chain in enumerate(people)]
+    embraces = [track for track, holds_two in zip(large, double, strict=True) if holds_two]
+    out = [
+        _person(large, np.flatnonzero(owner == k), chain, certain, embraces, shot.fps) for k, chain in enumerate(people)
+    ]
     out.sort(key=lambda person: (float(person.tracks[0].box[0, [0, 2]].mean()), person.tracks[0].start))
     return out, left_out
 
@@ -89,8 +98,18 @@ def is_anchor(track: Track, fps: float) -> bool:
     return bool(clear.sum() >= max(_ANCHOR_S * fps, 3))
 
 
+def seen_at_once(tracks: list[Track], shot: Shot, presence: float) -> int:
+    """How many people there are at least: so many are seen at once, clear of each other, for that share of the frames."""
+    count = np.zeros(shot.frames, np.int64)
+    for track in tracks:
+        clear = track.frame[track.apart >= _BESIDE]
+        count[clear] += 1
+    most = int(count.max(initial=0))
+    return max((n for n in range(1, most + 1) if (count >= n).mean() >= presence), default=0)
+
+
 def _anchored(
-    tracks: list[Track], anchors: np.ndarray, network: Network, limits: Limits, costs: Costs
+    tracks: list[Track], anchors: np.ndarray, network: Network, limits: Limits, least: int, costs: Costs
 ) -> tuple[list[list[int]], dict[tuple[int, int], float]]:
     """Chains of anchors (indices of tracks), and how sure each step (track, next track) of a chain is."""
     own = [tracks[i] for i in anchors]
@@ -100,7 +119,10 @@ def _anchored(
     )  # fmt: skip
     model = learn(own, costs.look)
     alike = alike_of(own, model)
-    first = cover(part.link - alike, part.start, part.end, part.nobody, person=costs.person, people=limits.people)
+    link = part.link - alike
+    first = cover(link, part.start, part.end, part.nobody, person=costs.person, people=limits.people)
+    if limits.people is None and len(first.chains) < least:
+        first = cover(link, part.start, part.end, part.nobody, person=costs.person, people=least)
     chains = [list(chain) for chain in first.chains]
     chains = _by_looks(own, chains, part, alike)
     chains = settle(chains, part, alike)
@@ -154,14 +176,18 @@ def _with_fragments(
     return owner
 
 
-def _person(tracks: list[Track], own: np.ndarray, chain: list[int], certain: dict[tuple[int, int], float]) -> Person:
+def _person(
+    tracks: list[Track], own: np.ndarray, chain: list[int], certain: dict[tuple[int, int], float],
+    embraces: list[Track], fps: float,
+) -> Person:  # fmt: skip
     """A person of these tracks; each step is as sure as the step between the anchors round it."""
     sure = []
     for a, b in zip(own[:-1].tolist(), own[1:].tolist(), strict=True):
         before = [i for i in chain if i <= a]
         after = [i for i in chain if i >= b]
         sure.append(certain.get((before[-1], after[0]), 1.0) if before and after else 0.5)
-    return Person(tracks=tuple(tracks[i] for i in own), sure=tuple(sure))
+    theirs = tuple(tracks[i] for i in own)
+    return Person(tracks=theirs, sure=tuple(sure), held=held_boxes(theirs, embraces, fps))
 
 
 def _without_small(tracks: list[Track], limits: Limits) -> tuple[list[Track], list[LeftOut]]:

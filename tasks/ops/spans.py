@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.ops.bind_cost import at_edge
+from tasks.ops.camera_motion import unsteadied
 from tasks.ops.cast import Person, Shot
 
 
@@ -34,11 +35,12 @@ class Spans:
     gaps: tuple[Gap, ...]
 
 
-def spans_of(people: list[Person], shot: Shot, *, fill_s: float, doubt_s: float) -> Spans:
+def spans_of(people: list[Person], shot: Shot, to_first: np.ndarray, *, fill_s: float, doubt_s: float) -> Spans:
     """Lay each person's tracks on the clip's frames.
 
     Gaps up to `fill_s` count as filled. A step from track to track that is unsure makes the frames `doubt_s` before
-    and after it unsure, and all frames between.
+    and after it unsure, and all frames between. Boxes are interpolated against the background, whatever the camera does:
+    to_first (T, 2, 3), as `camera_motion` has it.
     """
     num, frames = len(people), shot.frames
     row, segment = np.full((num, frames), -1, np.int64), np.full((num, frames), -1, np.int64)
@@ -48,11 +50,14 @@ def spans_of(people: list[Person], shot: Shot, *, fill_s: float, doubt_s: float)
         found = np.concatenate([track.frame for track in person.tracks])
         row[p, found] = np.concatenate([track.row for track in person.tracks])
         segment[p, found] = np.concatenate([track.segment for track in person.tracks])
-        boxes = np.concatenate([track.box for track in person.tracks])
-        for k in range(4):
-            box[p, :, k] = np.interp(np.arange(frames), found, boxes[:, k])
-        present[p, found[0] : found[-1] + 1] = True
-        sure[p, found[0] : found[-1] + 1] = 1.0
+        knots = np.concatenate([found, person.held[0]])
+        order = np.argsort(knots, kind="stable")
+        steady = np.concatenate([*(track.steady for track in person.tracks), person.held[1]])[order]
+        between = np.stack([np.interp(np.arange(frames), knots[order], steady[:, k]) for k in range(4)], 1)
+        box[p] = unsteadied(between, np.arange(frames), to_first)
+        box[p, found] = np.concatenate([track.box for track in person.tracks])
+        present[p, knots.min() : knots.max() + 1] = True
+        sure[p, knots.min() : knots.max() + 1] = 1.0
         reach = round(doubt_s * shot.fps)
         for a, b, certain in zip(person.tracks[:-1], person.tracks[1:], person.sure, strict=True):
             doubted = slice(max(a.stop - reach, 0), b.start + reach)

@@ -166,11 +166,20 @@ def _following(rows: Rows) -> np.ndarray:
     return after
 
 
-def _gaps(rows: Rows, member: np.ndarray, touching: np.ndarray, limits: Limits) -> np.ndarray:
-    """(n - 1,) bool: steps between rows of a track over which the person may have been exchanged unseen."""
+def _gaps(rows: Rows, member: np.ndarray, touching: np.ndarray, limits: Limits, near: float = 0.15) -> np.ndarray:
+    """(n - 1,) bool: steps between rows of a track over which the person may have been exchanged unseen.
+
+    That is a long gap, and one in which somebody else stands there. near: share of the box before or after the gap that
+    another's box covers in any of its frames.
+    """
     step = np.diff(rows.frame[member])
-    near = touching[member][1:] | touching[member][:-1]
-    return (step > max(limits.gap_s * rows.fps, 1)) | ((step > 1) & near)
+    doubted = touching[member][1:] | touching[member][:-1]
+    for k in np.flatnonzero((step > 1) & ~doubted):
+        ends = member[[k, k + 1]]
+        first, last = np.searchsorted(rows.frame, [rows.frame[ends[0]], rows.frame[ends[1]] + 1])
+        others = np.setdiff1d(np.arange(first, last), ends)
+        doubted[k] = bool(len(others) and (covered(rows.box[ends], rows.box[others]) > near).any())
+    return (step > max(limits.gap_s * rows.fps, 1)) | ((step > 1) & doubted)
 
 
 def _oddness(rows: Rows, member: np.ndarray, limits: Limits) -> np.ndarray:

@@ -1,0 +1,64 @@
+"""Boxes that hold two people: a detector's answer to an embrace. None of them is anybody's tight box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tasks.ops.boxes import area, covered, iou
+from tasks.ops.tracks import Track
+
+_INSIDE = 0.8  # share of a single person's box that a box over two covers
+_WIDER = 1.25  # than either of the two
+_NEAR_S = 0.4  # in which two people end in one box, or come out of it
+
+
+def unions(box: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """(N,) bool: boxes of one frame that are nothing but two others, side by side, in one.
+
+    Both others must be found about as surely, lie within it, hardly overlap, and fill it.
+    """
+    n = len(box)
+    out = np.zeros(n, bool)
+    if n < 3:
+        return out
+    inside, apart, width = covered(box, box), iou(box, box), box[:, 2] - box[:, 0]
+    for i in range(n):
+        parts = [
+            j for j in range(n) if j != i and inside[j, i] >= _INSIDE and width[i] >= _WIDER * width[j]
+            and score[j] >= 0.5 * score[i]
+        ]  # fmt: skip
+        for k, a in enumerate(parts):
+            for b in parts[k + 1 :]:
+                both = np.concatenate([np.minimum(box[a, :2], box[b, :2]), np.maximum(box[a, 2:], box[b, 2:])])
+                if apart[a, b] < 0.3 and area(both) >= 0.7 * area(box[i]):
+                    out[i] = True
+    return out
+
+
+def doubles(tracks: Sequence[Track], fps: float) -> np.ndarray:
+    """(N,) bool: tracks into which two tracks end at their beginning, or out of which two come at their end."""
+    return np.array([_holds_two(i, tracks, fps) for i in range(len(tracks))], bool)
+
+
+def _holds_two(i: int, tracks: Sequence[Track], fps: float) -> bool:
+    own, near = tracks[i], _NEAR_S * fps
+    early = np.median(own.steady[: max(round(near), 1)], 0)
+    late = np.median(own.steady[-max(round(near), 1) :], 0)
+    into = [t for t in tracks if t is not own and own.start - near <= t.stop <= own.start + near / 2 and t.start < own.start]
+    out = [t for t in tracks if t is not own and own.stop - near / 2 <= t.start <= own.stop + near and t.stop > own.stop]
+    return _two_within(early, [t.steady[-1] for t in into]) or _two_within(late, [t.steady[0] for t in out])
+
+
+def _two_within(whole: np.ndarray, parts: Sequence[np.ndarray]) -> bool:
+    """Whether two boxes that hardly overlap lie within a box that is wider for its height than either.
+
+    Who steps before the other and hides them is as wide as before for their height.
+    """
+    shape = (whole[2] - whole[0]) / (whole[3] - whole[1])
+    fits = [
+        part for part in parts
+        if covered(part[None], whole[None])[0, 0] >= _INSIDE and shape >= _WIDER * (part[2] - part[0]) / (part[3] - part[1])
+    ]  # fmt: skip
+    return any(iou(a[None], b[None])[0, 0] < 0.3 for k, a in enumerate(fits) for b in fits[k + 1 :])
