@@ -84,6 +84,11 @@ class _Walk:
         """Why there is no way to walk; nothing when there is."""
         if not any(self.found):
             return "nobody is found where the two stood"
+        for number, chain, places in zip(self.word.people, self.word.anchors, self.found, strict=False):
+            for where, first, last in (("before", 0, start), ("from", start, stop), ("after", stop, chain[-1][0] + 1)):
+                if any(first <= one[0] < last for one in chain) and not any(first <= t < last for t in places):
+                    frame = stop if where == "after" else start
+                    return f"nobody is found {where} frame {frame} where person {number} is said to be"
         if not any(_both_sides(places, start, stop) for places in self.found):
             return f"nobody is found on both sides of frame {start or stop} where the two stood"
         if self.base[0] is not None and self.base[0] == self.base[1]:

@@ -1,0 +1,457 @@
+"""The review loop: what is in review, what a person says of it, and what the next build makes of that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from datasets.corrections import FILE, read_corrections
+from datasets.verify import verify
+from flows.review import main
+from tasks import judge
+from tasks.ops.exchange import exchange, without
+from tests.reviewed_runs import FRAMES, DrawnRun
+from tests.tiny_runs import ROOT, TINY, digests, run_here, tiny_motion, tiny_video
+
+HALF = FRAMES // 2
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def review(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    def command(*arguments: object) -> Said:
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> DrawnRun:
+    """Two clips, in each of which two people are exchanged where they meet; both are in review."""
+    run = DrawnRun(tmp_path)
+    run.build()
+    return run
+
+
+def verdicts(out: Path) -> dict[str, str]:
+    return {row["key"]: row["verdict"] for row in pq.read_table(out / "index.parquet").to_pylist()}
+
+
+def made(out: Path) -> dict[str, str]:
+    """The digests of all that the build made."""
+    return {name: digest for name, digest in digests(out).items() if name != FILE}
+
+
+# --- the list
+
+
+def test_the_list_says_what_why_and_where(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    told = review(drawn.out)
+    assert told.code == 0
+    for key in drawn.keys:
+        assert f"{key}  (" in told.out
+        assert f"python -m flows.review {drawn.out} accept {key}" in told.out
+        assert f"python -m flows.review {drawn.out} swap {key} 1 2 --from " in told.out
+    assert "  why   who is who is unsure in 0.15 of the frames > 0.05: at 0.68 s\n" in told.out
+    assert "look  0.68 to 0.92 s, frames 17 to 22: 1 and 2" in told.out
+    plain = review(drawn.out, "--json").plain
+    assert [clip["key"] for clip in plain["clips"]] == sorted(drawn.keys)
+    assert plain["clips"][0]["look"][0] | {"frame": 0} == {
+        "start_s": 0.68, "stop_s": 0.92, "frames": [17, 23], "people": [1, 2], "frame": 0,
+    }  # fmt: skip
+
+
+def test_every_command_that_it_gives_can_be_run(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    for clip in review(drawn.out, "--json").plain["clips"]:
+        for command in clip["commands"]:
+            assert review(*command.split()[3:]).code == 0, command
+
+
+def test_with_nothing_in_review_it_says_so(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    for key in drawn.keys:
+        assert review(drawn.out, "accept", key).code == 0
+    assert "said  accept: heeded by the next build" in review(drawn.out).out
+    drawn.build()
+    told = review(drawn.out)
+    assert (told.code, told.out) == (0, f"{drawn.out}: nothing is in review\n")
+    assert review(drawn.out, "--json").plain["clips"] == []
+
+
+# --- the loop
+
+
+def test_an_accepted_clip_goes_into_the_shards_alone(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    first, second = drawn.keys
+    before = drawn.bundle(first)
+    assert review(drawn.out, "accept", first, "--who", "ann", "--note", "looked twice").code == 0
+    drawn.build()
+    assert drawn.ran == {"refine": 0, "identify": 0, "judge": 1}
+    assert verdicts(drawn.out) == {first: "accepted", second: "review"}
+    assert list(drawn.out.glob("shards/*.tar"))
+    assert verify(drawn.out).problems == ()
+    after = drawn.bundle(first)
+    assert after.sample.reasons == ()
+    assert np.array_equal(after.people.box, before.people.box), "what ships is what was looked at"
+    (word,) = read_corrections(drawn.out / FILE)
+    assert after.sample.provenance["corrections"] == word.id
+    assert (word.who, word.note) == ("ann", "looked twice")
+
+
+def test_a_swap_exchanges_them_in_the_shard_and_promotes_the_clip(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    first, second = drawn.keys
+    assert review(drawn.out, "swap", first, 1, 2, "--from", HALF).code == 0
+    drawn.build()
+    assert drawn.ran == {"refine": 1, "identify": 1, "judge": 1}
+    assert verdicts(drawn.out) == {first: "accepted", second: "review"}
+    assert verify(drawn.out).problems == ()
+    right, got = drawn.people, drawn.bundle(first).people
+    for name in ("present", "flag"):
+        assert np.array_equal(getattr(got, name), getattr(right, name))
+    assert np.allclose(got.box, right.box, atol=1 / 64)
+    assert np.allclose(got.keypoint, right.keypoint, atol=1 / 64)
+    assert np.array_equal(got.mask.rle, right.mask.rle)
+    assert got.confidence.min() == 1
+    assert "a person's word: exchanged from here on" in [event.note for event in got.events]
+
+
+LATER: list = [
+    pytest.param(lambda p: p, id="one that is right"),
+    pytest.param(lambda p: exchange(p, 0, 1, HALF + 2), id="one that exchanges them two frames later"),
+    pytest.param(lambda p: exchange(p, 0, 2, HALF), id="one that takes the third for one of them"),
+    pytest.param(lambda p: replace(p, box=p.box + np.float32(1.5)), id="one with other boxes"),
+]
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_a_later_binder_is_held_to_a_swap(drawn: DrawnRun, review: Callable[..., Said], later: Any) -> None:
+    first = drawn.keys[0]
+    assert review(drawn.out, "swap", first, 1, 2, "--from", HALF).code == 0
+    drawn.build()
+    drawn.bind_anew(later)
+    drawn.build()
+    assert verdicts(drawn.out)[first] == "accepted"
+    assert np.allclose(drawn.bundle(first).people.box, drawn.people.box, atol=1.6)
+
+
+def test_a_swap_stands_above_the_machine_s_own_repair(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    first, second = drawn.keys
+    drawn.build(repair=True)
+    shown = drawn.bundle(first).people
+    assert np.allclose(shown.box, drawn.people.box, atol=1 / 64), "repaired, and so it is shown"
+    assert review(drawn.out, "swap", first, 1, 2, "--from", HALF).code == 0
+    drawn.build(repair=True)
+    got = drawn.bundle(first).people
+    assert np.array_equal(got.box[[0, 1], HALF:], shown.box[[1, 0], HALF:])
+    assert np.array_equal(got.box[:, :HALF], shown.box[:, :HALF])
+    assert np.array_equal(drawn.bundle(second).people.box, shown.box)
+
+
+def test_what_no_later_binder_can_hold_to_is_in_review_again(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    first, second = drawn.keys
+    assert review(drawn.out, "swap", first, 1, 2, "--from", HALF).code == 0
+    assert review(drawn.out, "accept", second).code == 0
+    drawn.build()
+    assert set(verdicts(drawn.out).values()) == {"accepted"}
+    drawn.bind_anew(lambda people: without(exchange(people, 1, 2, HALF), 2))
+    drawn.build()
+    assert set(verdicts(drawn.out).values()) == {"review"}
+    told = review(drawn.out).out
+    assert f"a correction no longer fits: swap 1 2 from frame {HALF}" in told
+    assert "a correction no longer fits: accept" in told
+    for key in drawn.keys:
+        assert review(drawn.out, "accept", key).code == 0
+    drawn.build()
+    assert set(verdicts(drawn.out).values()) == {"accepted"}, "accepted as it is now"
+
+
+def test_an_accept_outlasts_other_rules(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    for key in drawn.keys:
+        review(drawn.out, "accept", key)
+    drawn.build(limits=judge.Config(min_people=7, min_sharpness=0.9))
+    assert set(verdicts(drawn.out).values()) == {"accepted"}
+
+
+def test_a_rejected_clip_is_gone_and_comes_back(drawn: DrawnRun, review: Callable[..., Said], tmp_path: Path) -> None:
+    first, second = drawn.keys
+    before = made(drawn.out)
+    assert review(drawn.out, "reject", first).code == 0
+    batch = drawn.build()
+    assert [(reject.clip, reject.reason, reject.fault) for reject in batch.rejects] == [
+        (first, "a person's word", False)
+    ]
+    assert verdicts(drawn.out) == {second: "review"}
+    told = review(drawn.out, "accept", first)
+    assert told.code == 2
+    assert "rejected by a person's word" in told.err
+    assert review(drawn.out, "undo", first).code == 0
+    drawn.build()
+    assert verdicts(drawn.out) == {first: "review", second: "review"}
+    drawn.elsewhere(tmp_path / "again").build()
+    assert made(drawn.out) == before
+
+
+def test_undone_words_leave_the_bytes_of_none(tmp_path: Path, review: Callable[..., Said]) -> None:
+    plain = DrawnRun(tmp_path / "a")
+    plain.build()
+    drawn = DrawnRun(tmp_path / "b")
+    drawn.build()
+    first, second = drawn.keys
+    words: list[tuple[object, ...]] = [
+        ("swap", first, 1, 2, "--from", HALF),
+        ("drop", second, 3),
+        ("kind", first, 1, "robot"),
+        ("accept", first),
+    ]
+    for said in words:
+        assert review(drawn.out, *said).code == 0
+    for _ in words:
+        assert review(drawn.out, "undo", "--last").code == 0
+    assert review(drawn.out, "undo", "--last").code == 2, "nothing is left"
+    drawn.build()
+    assert made(drawn.out) == made(plain.out)
+    assert len(read_corrections(drawn.out / FILE)) == 2 * len(words), "the file keeps the story"
+
+
+def test_a_dropped_person_is_gone_and_kinds_are_said(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    first, second = drawn.keys
+    assert review(drawn.out, "drop", first, 3).code == 0
+    assert review(drawn.out, "kind", first, 2, "robot").code == 0
+    assert review(drawn.out, "kind", second, 3, "robot").code == 0
+    drawn.build()
+    assert drawn.ran == {"refine": 1, "identify": 2, "judge": 2}
+    one, two = drawn.bundle(first), drawn.bundle(second)
+    assert one.cast.kind == ("human", "robot")
+    assert one.cast.kind_reason[1] == "a person's word"
+    assert one.cast.kind_confidence[1] == 1
+    assert two.cast.kind[2] == "robot"
+    assert one.people.num_people == 2
+    covered = [sum(int(drawn.people.mask_at(2, t).sum()) for t in (0, FRAMES - 1))]
+    assert covered[0] > 0
+    assert not any((one.people.mask_at(p, 0) & drawn.people.mask_at(2, 0)).any() for p in (0, 1))
+    assert verify(drawn.out).problems == ()
+
+
+def test_words_may_lie_elsewhere(drawn: DrawnRun, review: Callable[..., Said], tmp_path: Path) -> None:
+    file = tmp_path / "words.jsonl"
+    assert review(drawn.out, "accept", drawn.keys[0], "--corrections", file).code == 0
+    assert not (drawn.out / FILE).exists()
+    assert f"--corrections {file}" in review("--corrections", file, drawn.out).out
+    drawn.build()
+    assert set(verdicts(drawn.out).values()) == {"review"}
+    drawn.build(file=str(file))
+    assert verdicts(drawn.out)[drawn.keys[0]] == "accepted"
+
+
+def test_words_on_another_cut_are_told_of(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    assert review(drawn.out, "accept", drawn.keys[0]).code == 0
+    line = json.loads((drawn.out / FILE).read_text())
+    assert line["word"] == "accept"
+    other = DrawnRun(drawn.out.parent / "other", names=("barn",))
+    other.build()
+    (other.out / FILE).write_bytes((drawn.out / FILE).read_bytes())
+    told = review(other.out)
+    assert "said of clips that are not in the dataset now" in told.out
+    assert drawn.keys[0] in told.out
+
+
+# --- what cannot be said
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> DrawnRun:
+    run = DrawnRun(tmp_path_factory.mktemp("errors"))
+    run.build()
+    return run
+
+
+WRONG: list = [
+    pytest.param("accept wolk-{tail}", "no such key; did you mean walk-", id="unknown key"),
+    pytest.param("drop {key} 4", "PERSON 4: want 1 to 3, the people of", id="a person that is not there"),
+    pytest.param("kind {key} 0 robot", "PERSON 0: want 1 to 3", id="people count from 1"),
+    pytest.param("kind {key} 1 cyborg", "invalid choice: 'cyborg'", id="no such kind"),
+    pytest.param("swap {key} 2 2 --from 9", "want two different people, got 2 twice", id="A is B"),
+    pytest.param("swap {key} 1 2 --from 40", "--from 40: want a frame of", id="from a frame past the end"),
+    pytest.param("swap {key} 1 2 --from -1", "--from -1: want a frame of", id="from a frame before the start"),
+    pytest.param("swap {key} 1 2 --from 9 --to 9", "--to 9: want a frame after --from 9", id="to before from"),
+    pytest.param("swap {key} 1 2 --from 9 --to 41", "up to 40, got 41", id="to past the end"),
+    pytest.param("swap {key} 1 2 --from 0", "want a part of the clip", id="all of the clip"),
+    pytest.param("swap {key} 1 2", "--from", id="no frame"),
+    pytest.param("swap {key} 1 two --from 3", "invalid int value", id="a person's name"),
+    pytest.param("undo {key}", "want a word that stands, got none", id="nothing to undo"),
+    pytest.param("undo", "want KEY or --last, got neither", id="undo of what"),
+    pytest.param("undo {key} --last", "got both", id="undo of two"),
+    pytest.param("bless {key}", "invalid choice: 'bless'", id="no such word"),
+]
+
+
+@pytest.mark.parametrize(("said", "told"), WRONG)
+def test_what_cannot_be_said_is_refused(place: DrawnRun, review: Callable[..., Said], said: str, told: str) -> None:
+    key = place.keys[0]
+    done = review(place.out, *said.format(key=key, tail=key.partition("-")[2]).split())
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert told in done.err
+    assert not (place.out / FILE).exists()
+
+
+def test_where_there_is_no_dataset(tmp_path: Path, review: Callable[..., Said]) -> None:
+    for arguments in ((tmp_path / "none",), (tmp_path / "none", "accept", "x"), (tmp_path, "accept", "x")):
+        done = review(*arguments)
+        assert done.code == 2
+        assert "check the path" in done.err
+        assert done.out == ""
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_damaged_file_is_named_and_nothing_is_built_from_it(
+    place: DrawnRun, review: Callable[..., Said], tmp_path: Path
+) -> None:
+    file = tmp_path / "words.jsonl"
+    assert review(place.out, "reject", place.keys[0], "--corrections", file).code == 0
+    file.write_text(file.read_text() + '{"word": "rej\n')
+    for done in (
+        review(place.out, "--corrections", file),
+        review(place.out, "accept", place.keys[0], "--corrections", file),
+    ):
+        assert done.code == 2
+        assert f"{file}: line 2: want a word that flows.review wrote" in done.err
+        assert "remove the line" in done.err
+    with pytest.raises(ValueError, match="line 2"):
+        place.build(file=str(file))
+
+
+def test_as_a_command_of_its_own(place: DrawnRun, tmp_path: Path) -> None:
+    file = tmp_path / "words.jsonl"
+    command = [
+        sys.executable,
+        "-m",
+        "flows.review",
+        str(place.out),
+        "reject",
+        place.keys[0],
+        "--corrections",
+        str(file),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [word.word for word in read_corrections(file)] == ["reject"]
+
+
+def test_help_has_examples(review: Callable[..., Said]) -> None:
+    done = review("--help")
+    assert done.code == 0
+    for word in ("accept", "reject", "swap", "drop", "kind", "undo"):
+        assert f"python -m flows.review out/mine {word} " in done.out
+    assert "exit code: 0;" in done.out
+
+
+# --- through the command that builds
+
+
+@pytest.mark.usefixtures("here")
+def test_rendered_clips_through_whole_builds(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], review: Callable[..., Said]
+) -> None:
+    for seed in range(2):
+        tiny_motion(tmp_path / "motion" / f"m{seed}.npz", seed)
+    out, sharp = tmp_path / "out", "judge.min_sharpness=0.9"
+
+    def build(*more: object, setting: str = sharp) -> Any:
+        arguments = [tmp_path / "motion", "--out", out, "--store", tmp_path / "store", *more]
+        return run_here(capfd, *arguments, settings=(*TINY, "motion.cameras=2", setting))
+
+    assert (build().summary["review"], build().summary["clips"]) == (2, 2)
+    before = made(out)
+    first, second = sorted(verdicts(out))
+    assert review(out, "accept", first).code == 0
+    assert review(out, "swap", first, 1, 2, "--from", 3).code == 2, "who is who is known there"
+    planned = json.loads(build("--dry-run").out)["stages"]
+    assert (planned["judge"], planned["render"]["run"]) == ({"run": 1, "reuse": 1, "unknown_until": None}, 0)
+    done = build()
+    assert (done.summary["accepted"], done.summary["review"]) == (1, 1)
+    assert (done.summary["stages"]["judge"]["ran"], done.summary["stages"]["render"]["ran"]) == (1, 0)
+    assert verify(out).problems == ()
+    assert build(setting="judge.min_sharpness=0.8").summary["accepted"] == 1
+    assert review(out, "reject", second).code == 0
+    done = build()
+    assert (done.summary["accepted"], done.summary["review"], done.summary["rejected"]) == (1, 0, 1)
+    for _ in range(2):
+        assert review(out, "undo", "--last").code == 0
+    build()
+    assert set(verdicts(out).values()) == {"review"}
+    build("--out", tmp_path / "again", "--corrections", out / FILE)
+    assert made(tmp_path / "again") == before
+    assert build("--corrections", tmp_path / "none.jsonl").code == 2
+    (out / FILE).write_text("{}\n")
+    done = build()
+    assert done.code == 2
+    assert "line 1: want format 1" in done.err
+
+
+@pytest.mark.usefixtures("here")
+def test_footage_through_whole_builds(
+    tmp_path: Path, shared: Path, capfd: pytest.CaptureFixture[str], review: Callable[..., Said]
+) -> None:
+    """A swap in a real clip stays through another binding of it."""
+    tiny_video(shared / "footage" / "duet_case12.mp4", tmp_path / "video" / "a.mp4", frames=24)
+    out = tmp_path / "out"
+    same = (
+        "shots.min_s=0.5", "bind.people=2", "judge.min_height=0.01", "judge.min_sharpness=0.9",
+        "refine.masks=keep", "refine.estimator=none", "refine.smooth=off",
+    )  # fmt: skip
+
+    def build(*more: object, setting: str = "bind.doubt=0.75") -> Any:
+        arguments = [tmp_path / "video", "--out", out, "--store", tmp_path / "store", "--weights", shared / "weights"]
+        return run_here(capfd, *arguments, *more, settings=(*same, setting))
+
+    def boxes() -> np.ndarray:
+        from flows.shown import rows_of, shown
+
+        (row,) = rows_of(str(out)).values()
+        return shown(str(out), row).people.box
+
+    assert build().summary["review"] == 1
+    before = boxes()
+    (key,) = verdicts(out)
+    assert review(out, "swap", key, 1, 2, "--from", 12).code == 0
+    assert review(out, "accept", key).code == 0
+    planned = json.loads(build("--dry-run").out)["stages"]
+    assert [name for name, stage in planned.items() if stage["run"]] == ["refine", "identify", "judge", "report"]
+    done = build()
+    assert done.summary["accepted"] == 1
+    assert [name for name, stage in done.summary["stages"].items() if stage["ran"]] == [
+        "refine", "identify", "judge", "report", "shard",
+    ]  # fmt: skip
+    after = boxes()
+    assert np.array_equal(after[:, :12], before[:, :12])
+    assert np.array_equal(after[:, 12:], before[::-1, 12:])
+    assert build(setting="bind.doubt_s=0.1").summary["accepted"] == 1
+    assert np.array_equal(boxes(), after)
+    assert verify(out).problems == ()
