@@ -71,7 +71,7 @@ def duet(
             fps=FPS, path=path, heading=_heading(path, to_partner, figure.towards), gaze=to_partner, reach=reach,
             phase=float(rng.uniform(0, 2)), energy=float(rng.uniform(0.85, 1.2)),
         )  # fmt: skip
-        out.append(amass_arrays(*walk(moves), genders[side < 0], rng))
+        out.append(amass_arrays(*walk(moves), genders[side < 0], draw_betas(rng)))
     return out[0], out[1]
 
 
@@ -128,14 +128,19 @@ def _reach(figure: Figure, time: np.ndarray, path: np.ndarray, to_partner: np.nd
     return raised[:, None] * np.stack([left, 1 - left], axis=1) * 0.95
 
 
-def amass_arrays(pose: np.ndarray, pelvis: np.ndarray, gender: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The arrays of an AMASS file from SMPL-H angles (T, 52, 3) and pelvis places (T, 3), Y up."""
+def draw_betas(rng: np.random.Generator) -> np.ndarray:
+    """Shape coefficients as a motion file may hold them, (16,)."""
+    return np.round(rng.normal(0, 0.7, 16), 3)
+
+
+def amass_arrays(pose: np.ndarray, pelvis: np.ndarray, gender: str, betas: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of an AMASS file from SMPL-H angles (T, 52, 3) and pelvis places (T, 3), Y up, and betas (16,)."""
     pose = pose.copy()
     pose[:, 0] = rotate_root(_Y_TO_Z, pose[:, 0])
     return {
         "poses": pose.reshape(len(pose), -1).astype(np.float64),
         "trans": pelvis @ _Y_TO_Z.T - _PELVIS,
-        "betas": np.round(rng.normal(0, 0.7, 16), 3),
+        "betas": betas,
         "gender": np.array(gender),
         "mocap_framerate": np.array(FPS),
     }

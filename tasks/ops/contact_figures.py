@@ -51,7 +51,7 @@ def _hug(rng: np.random.Generator, time: np.ndarray, middle: np.ndarray, first: 
     part = close + rng.uniform(1.35, 1.7)
     one, other = _pair(rng, time, middle, first, reach_m, (close, part), turn=rng.uniform(0.5, np.pi))
     share = during(time, close - 0.45, part + 0.4, 0.4)
-    return [_holding(one, other, share), _holding(other, one, share)]
+    return [_holding(one, other, first + 1, share), _holding(other, one, first, share)]
 
 
 def _pair(
@@ -79,15 +79,15 @@ def _pair(
     return [Dancer(path=paths[k], to=paths[1 - k], towards=1.2, touches=friends) for k in (0, 1)]
 
 
-def _holding(one: Dancer, other: Dancer, share: np.ndarray) -> Dancer:
-    """The first with the right arm over the other's shoulder and the left arm round the other's waist."""
+def _holding(one: Dancer, other: Dancer, number: int, share: np.ndarray) -> Dancer:
+    """The first with the right arm over the shoulder, the left arm round the waist of the other, who has a number."""
     right = -_left_of(one.heading)
     over = Hold(
-        side=1, wrist=beside(other.path, other.heading, ahead=-0.11, left=0.05, height=1.32),
+        side=1, on=number, wrist=beside(other.path, other.heading, ahead=-0.11, left=0.05, height=1.32),
         elbow=UP + 0.5 * right, share=share,
     )  # fmt: skip
     under = Hold(
-        side=0, wrist=beside(other.path, other.heading, ahead=-0.14, left=-0.06, height=1.08),
+        side=0, on=number, wrist=beside(other.path, other.heading, ahead=-0.14, left=-0.06, height=1.08),
         elbow=-right - 0.5 * UP, share=share,
     )  # fmt: skip
     return replace(one, holds=(over, under))
@@ -107,10 +107,10 @@ def _lifted(rng: np.random.Generator, time: np.ndarray, middle: np.ndarray) -> l
     for side, sign in ((0, 1.0), (1, -1.0)):
         outward = sign * _left_of(carrier.heading)
         seat = beside(carried.path, carried.heading, ahead=-0.13, left=-sign * 0.07, height=0.8 + rise)
-        arms.append(Hold(side=side, wrist=seat, elbow=outward - 0.6 * UP, share=share))
+        arms.append(Hold(side=side, on=1, wrist=seat, elbow=outward - 0.6 * UP, share=share))
         shoulders = beside(carrier.path, carrier.heading, ahead=-0.03, left=-sign * 0.15, height=1.43 - drop)
         out = sign * _left_of(carried.heading)
-        hands.append(Hold(side=side, wrist=shoulders, elbow=out + 0.3 * UP, share=share))
+        hands.append(Hold(side=side, on=0, wrist=shoulders, elbow=out + 0.3 * UP, share=share))
     return [replace(carrier, drop=drop, holds=tuple(arms)), replace(carried, rise=rise, holds=tuple(hands))]
 
 

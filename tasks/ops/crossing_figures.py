@@ -41,9 +41,11 @@ def swap_places(rng: np.random.Generator, people: int, time: np.ndarray) -> list
         late = rng.uniform(0, 0.25)
         if people % 2 and i == people // 2:
             stop = start  # the one in the middle steps out of the way
-        points = [(start, lanes[i] * 0.6), (start, lanes[i]), (0.5 * (start + stop), lanes[i]), (stop, lanes[i])]
-        keys = [0, go + late, 0.5 * (go + there) + late, there + late]
-        path = along(time, [*keys, 9], [*points, (stop, lanes[i] * 0.6)])
+        # Out of the row into the lane, along it, and into the row again.
+        row, middle = 0.25 * lanes[i], 0.5 * (start + stop)
+        points = [(start, row), (start, lanes[i]), (middle, lanes[i]), (stop, lanes[i]), (stop, row), (stop, row)]
+        keys = [0, go + late, 0.5 * (go + there) + late, there + late, there + late + 0.8, 9]
+        path = along(time, keys, points)
         out.append(Dancer(path=path, to=_camera_side(rng, path), towards=0.4))
     return out
 

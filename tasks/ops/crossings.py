@@ -16,9 +16,10 @@ import numpy as np
 
 from datasets.records import to_plain
 from tasks.ops import contact_figures, crossing_figures
+from tasks.ops.body_build import sample_betas
 from tasks.ops.choreography import FPS
 from tasks.ops.crossing_figures import EDGE_M, Figure
-from tasks.ops.dancer import Dancer, perform_dancer
+from tasks.ops.dancer import Dancer, dance
 from tasks.ops.film import Film
 from tasks.ops.scene import CameraKind, CameraSpec, PerformerSpec, Scene, scene_to_json
 
@@ -39,6 +40,7 @@ class Scenario:
 
     figures: tuple[Figure, ...] = PASSING  # one is drawn
     people: tuple[int, ...] = (2, 3, 2, 4)  # in turn from clip to clip
+    tall_first: bool = False  # the first of the two in the middle is the taller
     alike: bool = False  # everyone the same body in the same clothes
     handheld: bool = False  # the camera; else it stands still or pans
     half_width_m: float | None = None  # of the picture at the middle of the stage; None: all stay in the picture
@@ -52,7 +54,7 @@ SCENARIOS: dict[str, Scenario] = {
     "swap_places": Scenario(figures=(crossing_figures.swap_places,), people=(2, 4, 3, 5)),
     "turn_about": Scenario(figures=(crossing_figures.turn_about,)),
     "embrace": Scenario(figures=(contact_figures.embrace,)),
-    "lift": Scenario(figures=(contact_figures.lift,)),
+    "lift": Scenario(figures=(contact_figures.lift,), tall_first=True),
     "exit": Scenario(figures=(crossing_figures.leave_and_return,), half_width_m=EDGE_M),
     "crouch": Scenario(figures=(crossing_figures.crouch,)),
     "same_clothes": Scenario(people=(2, 2, 3, 2), alike=True),
@@ -111,16 +113,22 @@ def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -
     name = f"{scenario}-{seed}-{index:03d}"
     drawn = rng.choice(["female", "male"], len(dancers)).tolist()
     genders = drawn[:1] * len(drawn) if spec.alike else drawn
-    files = {f"{name}-{i}.npz": perform_dancer(*one, rng) for i, one in enumerate(zip(dancers, genders, strict=True))}
+    danced = [dance(dancer, rng) for dancer in dancers]
     shapes, clothes = rng.integers(2**31, size=(2, len(dancers))).tolist()
+    if spec.alike:
+        shapes, clothes = shapes[:1] * len(dancers), clothes[:1] * len(dancers)
+    statures = [stature(*body) for body in zip(shapes, genders, strict=True)]
+    if spec.tall_first and statures[0] < statures[1]:
+        for row in (shapes, clothes, genders, statures):
+            row[:2] = row[1::-1]
+    files = {
+        f"{name}-{i}.npz": one.arrays(gender, own, statures)
+        for i, (one, gender, own) in enumerate(zip(danced, genders, statures, strict=True))
+    }
+    start = max(0.0, (SECONDS - seconds) / 2)
     performers = tuple(
-        PerformerSpec(
-            motion=file,
-            shape_seed=shapes[0 if spec.alike else i],
-            clothes_seed=clothes[0 if spec.alike else i],
-            start_s=max(0.0, (SECONDS - seconds) / 2),
-        )
-        for i, file in enumerate(files)
+        PerformerSpec(motion=file, shape_seed=shape, clothes_seed=worn, start_s=start)
+        for file, shape, worn in zip(files, shapes, clothes, strict=True)
     )
     scene = Scene(
         name=name, performers=performers, cameras=(_camera(spec, rng),), seed=int(rng.integers(2**31)),
@@ -130,6 +138,15 @@ def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -
         name=name, scenario=scenario, seed=seed, files=files, scene=scene, film=_film(spec.film, rng),
         audience=tuple(range(bound, len(dancers))),
     )  # fmt: skip
+
+
+def stature(shape_seed: int, gender: str) -> float:
+    """The height of the default body of this seed over that of the mean one, to a centimetre or two.
+
+    Of the betas (tasks.ops.body_build.directions), tallness is 0.22 m and being male 0.07 m each.
+    """
+    male, tall = sample_betas(shape_seed, gender)[:2]
+    return float(1 + (0.22 * tall + 0.07 * male) / 1.707)
 
 
 def _camera(spec: Scenario, rng: np.random.Generator) -> CameraSpec:

@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
 from tasks.ops.arms import bend_arm
-from tasks.ops.choreography import FPS, amass_arrays
+from tasks.ops.choreography import FPS, amass_arrays, draw_betas
 from tasks.ops.gait import Walk, walk
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -24,7 +24,8 @@ class Hold:
     """A hand that is somewhere for a while."""
 
     side: int  # 0 left, 1 right
-    wrist: np.ndarray  # (T, 3) place
+    on: int  # the person on whose body it lies
+    wrist: np.ndarray  # (T, 3) place, on a body of middle height
     elbow: np.ndarray  # (T, 3) direction that the elbow is out in
     share: np.ndarray  # (T,) 0..1 how far the hand is there
 
@@ -53,8 +54,30 @@ class Dancer:
         return ndimage.gaussian_filter1d(angle, 0.16 * FPS, mode="nearest")
 
 
-def perform_dancer(dancer: Dancer, gender: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The arrays of an AMASS file: Z up, 60 frames a second, SMPL-H. The seed varies steps, energy and betas."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Danced:
+    """A dancer's walk, before the hands are where they hold."""
+
+    dancer: Dancer
+    pose: np.ndarray  # (T, 52, 3)
+    pelvis: np.ndarray  # (T, 3)
+    betas: np.ndarray  # (16,)
+
+    def arrays(self, gender: str, stature: float, statures: Sequence[float]) -> dict[str, np.ndarray]:
+        """The arrays of an AMASS file: Z up, 60 frames a second, SMPL-H.
+
+        Statures, this one's and everybody's, are heights over the middle height: a small person's shoulder is reached
+        for lower by a tall one.
+        """
+        pose = self.pose.copy()
+        for hold in self.dancer.holds:
+            wrist = hold.wrist * [1, statures[hold.on] / stature, 1]
+            bend_arm(pose, self.pelvis, hold.side, wrist, hold.elbow, hold.share)
+        return amass_arrays(pose, self.pelvis, gender, self.betas)
+
+
+def dance(dancer: Dancer, rng: np.random.Generator) -> Danced:
+    """A dancer's walk; steps, energy and betas are the rng's."""
     frames = len(dancer.path)
     away = dancer.to - dancer.path
     moves = Walk(
@@ -63,9 +86,7 @@ def perform_dancer(dancer: Dancer, gender: str, rng: np.random.Generator) -> dic
         energy=float(rng.uniform(0.8, 1.25)), drop=dancer.drop, rise=dancer.rise,
     )  # fmt: skip
     pose, pelvis = walk(moves)
-    for hold in dancer.holds:
-        bend_arm(pose, pelvis, hold.side, hold.wrist, hold.elbow, hold.share)
-    return amass_arrays(pose, pelvis, gender, rng)
+    return Danced(dancer=dancer, pose=pose, pelvis=pelvis, betas=draw_betas(rng))
 
 
 def along(time: np.ndarray, keys: Sequence[float], points: Sequence[Sequence[float]]) -> np.ndarray:
