@@ -208,6 +208,20 @@ def test_only_what_changed_is_made_again(place):
     assert not last["track"]
 
 
+def test_elsewhere_the_same_files_give_the_same_keys(place):
+    folder, truth = place
+    for add in ALL:
+        add(folder / "in", truth)
+    shutil.copytree(folder / "in", folder / "elsewhere" / "in")
+    (one,) = Route(folder).run(folder / "in" / "two.mp4", until="segment").items
+    (two,) = Route(folder / "elsewhere").run(folder / "elsewhere" / "in" / "two.mp4", until="segment").items
+    assert {name: artifact.key for name, artifact in one.artifacts.items()} == {
+        name: artifact.key for name, artifact in two.artifacts.items()
+    }
+    for name, file in (("segment", "segments.npz"), ("brought_masks", "brought.npz"), ("pose", "poses.npz")):
+        assert (one.folder(name) / file).read_bytes() == (two.folder(name) / file).read_bytes()
+
+
 def _smaller(people: People, i: int) -> np.ndarray:
     mask = people.mask.decode(i)
     mask[60:62] = False
