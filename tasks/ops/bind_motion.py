@@ -25,8 +25,11 @@ class MotionScales:
     speed: tuple[float, float] = (0.9, 0.25)  # of people in general, heights a second
     steer: tuple[float, float] = (0.35, 0.15)  # change of velocity over a gap, going on, at once ...
     turn: float = 0.5  # ... and its growth with each second
-    goes_on: float = 0.65  # share of gaps over which someone goes on as before
-    odd: float = 0.02  # share in which neither holds
+    # Shares of what people do while they are not seen: go on, turn back the way they came, anything from there, neither.
+    # People who meet part again nearly as often as they pass.
+    goes_on: float = 0.5
+    turns_back: float = 0.2
+    odd: float = 0.03
     size: float = 0.12  # of the log of the height, at once ...
     grow: float = 0.15  # ... and its growth with each second
 
@@ -54,7 +57,8 @@ def last_end(track: Track, fps: float) -> End:
 def continuation(a: End, b: End, gap_s: float, area: float, scales: MotionScales) -> float:
     """Nats against b being how a goes on after `gap_s`, beside b being someone who comes up anywhere.
 
-    A mixture: going on at the mean of both velocities; stopped or turned, so that b's velocity says nothing; anything.
+    A mixture: going on at the mean of both velocities; turning back the way a came; stopped, so that b's velocity says
+    nothing; anything.
     area: of the picture, square pixels. Negative log of p(place, velocity of b | a) / p(place, velocity of b).
     """
     height = float(np.sqrt(a.height * b.height))
@@ -63,15 +67,18 @@ def continuation(a: End, b: End, gap_s: float, area: float, scales: MotionScales
     da, db = a.doubt / height, b.doubt / height
     place, speed = np.array(scales.place), np.array(scales.speed)
     steer = np.array(scales.steer) * (1 + scales.turn * gap_s / 0.5)
-    on = _normal(apart - (va + vb) / 2 * gap_s, np.sqrt(place**2 + (np.array(scales.drift) * gap_s) ** 2 + ((da**2 + db**2) / 4) * gap_s**2))
-    on += _normal(vb - va, np.sqrt(steer**2 + da**2 + db**2))
+    drift = np.sqrt(place**2 + (np.array(scales.drift) * gap_s) ** 2 + (da**2 + db**2) / 4 * gap_s**2)
+    change = np.sqrt(steer**2 + da**2 + db**2)
+    on = _normal(apart - (va + vb) / 2 * gap_s, drift) + _normal(vb - va, change)
+    back = _normal(apart, drift) + _normal(vb + va, change)
     free = _normal(apart, np.sqrt(place**2 + (np.array(scales.free) * gap_s) ** 2))
     anywhere = -float(np.log(max(area / height**2, 1.0)))
     own = _normal(vb, np.sqrt(speed**2 + db**2))
     log_same = np.logaddexp.reduce(
         [
             np.log(scales.goes_on) + on,
-            np.log(1 - scales.goes_on - scales.odd) + free + own,
+            np.log(scales.turns_back) + back,
+            np.log(1 - scales.goes_on - scales.turns_back - scales.odd) + free + own,
             np.log(scales.odd) + anywhere + own,
         ]
     )

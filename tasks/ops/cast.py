@@ -71,15 +71,10 @@ def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tup
     anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large] & ~double)
     if not len(anchors):
         anchors = np.arange(len(large))
-    chains, certain = _anchored(large, anchors, network, limits, seen_at_once(large, shot, limits.min_presence), costs)
-    people: list[list[int]] = []
-    for chain in chains:
-        presence = sum(len(large[i].frame) for i in chain) / shot.frames
-        if limits.people is None and presence < limits.min_presence:
-            left_out += [LeftOut(track=large[i], why="a passer-by: too short in the picture") for i in chain]
-        else:
-            people.append(chain)
-    passing = {i for chain in chains if chain not in people for i in chain}
+    least = seen_at_once(large, shot, limits.min_presence)
+    chains, certain = _anchored(large, anchors, network, limits, least, costs)
+    people, passing = _staying(large, chains, shot, limits, least)
+    left_out += [LeftOut(track=large[i], why="a passer-by: too short in the picture") for i in sorted(passing)]
     fixed = passing | set(np.flatnonzero(double).tolist())
     owner = _with_fragments(large, people, set(anchors.tolist()), fixed, network, shot)
     rest = [track for i, track in enumerate(large) if owner[i] == NOBODY and i not in passing and not double[i]]
@@ -96,6 +91,22 @@ def is_anchor(track: Track, fps: float) -> bool:
     """Whether a track was seen clearly for long enough to know who it is."""
     clear = np.minimum(track.apart / _CLEAR, 1) * (track.apart > 0.15)
     return bool(clear.sum() >= max(_ANCHOR_S * fps, 3))
+
+
+def _staying(
+    tracks: list[Track], chains: list[list[int]], shot: Shot, limits: Limits, least: int
+) -> tuple[list[list[int]], set[int]]:
+    """Chains of people who stay long enough, and the tracks of those who only pass by.
+
+    As many stay at least as are seen at once for long enough: in a close contact each alone may have few sure pieces.
+    """
+    presence = [sum(len(tracks[i].frame) for i in chain) / shot.frames for chain in chains]
+    longest = sorted(range(len(chains)), key=lambda k: -presence[k])
+    stay = [
+        k for rank, k in enumerate(longest)
+        if limits.people is not None or rank < least or presence[k] >= limits.min_presence
+    ]  # fmt: skip
+    return [chains[k] for k in sorted(stay)], {i for k in longest if k not in stay for i in chains[k]}
 
 
 def seen_at_once(tracks: list[Track], shot: Shot, presence: float) -> int:
