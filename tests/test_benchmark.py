@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from datasets.store import Store
 from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, jobs_of
+from flows.bench_take import Job, run_job
 from flows.benchmark import main
+from flows.presets import light
 from tasks import stress
+from tasks.batch import Env
 from tasks.filming import Config, film_crossing
 from tasks.ops.crossings import SCENARIOS, crossings
 from tasks.rivals import CHOSEN
 from tests.bench.rivals import GRID, rival
+from tests.test_report_browser import browser
+
+__all__ = ["browser"]
 
 FIGURES = {"HOTA", "DetA", "AssA", "IDF1", "MOTA", "IDSW_per_minute"}
 TRACKERS = {"bytetrack", "botsort", "occluboost", "oracle", "ours"}
@@ -87,24 +96,35 @@ def test_the_rivals_are_set_as_the_grid_says():
     assert [one.name for one in CHOSEN] == list(GRID)
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What the command left of one filmed crossing and a stressed form of it."""
+
+    filmed: Path
+    store: Path
+    out: Path
+    found: dict
+    told: str
+
+
 @pytest.fixture(scope="module")
-def filmed(tmp_path_factory) -> Path:
-    """A folder with one filmed crossing of a second, small."""
-    folder = tmp_path_factory.mktemp("filmed")
-    (folder / "one").mkdir()
-    film_crossing(crossings(3, 1, seconds=1.0)[0], folder / "one", Config(width=320, height=320))
-    return folder
-
-
-def test_a_clip_from_the_camera_to_the_page(shared, filmed, tmp_path, capfd):
-    out, store = tmp_path / "out", tmp_path / "store"
+def ran(shared, tmp_path_factory) -> Ran:
+    """The command, run as a user runs it, on one small crossing of a second."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    filmed, store, out = folder / "filmed", folder / "store", folder / "out"
+    (filmed / "one").mkdir(parents=True)
+    film_crossing(crossings(3, 1, seconds=1.0)[0], filmed / "one", Config(width=320, height=320))
     command = [
-        "--clips", str(filmed), "--weights", str(shared / "weights"), "--store", str(store), "--out", str(out),
-        "--stressed", "1", "--workers", "1", "--json",
+        sys.executable, "-m", "flows.benchmark", "--clips", str(filmed), "--weights", str(shared / "weights"),
+        "--store", str(store), "--out", str(out), "--stressed", "1", "--workers", "1", "--json",
     ]  # fmt: skip
-    assert main(command) == 0
-    first, err = capfd.readouterr()
-    found = json.loads(first)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Ran(filmed=filmed, store=store, out=out, found=json.loads(done.stdout), told=done.stderr)
+
+
+def test_one_object_is_printed_with_all_figures(ran):
+    found = ran.found
     assert list(found) == ["suite", "seed", "clips", "trackers", "scenarios", "masks", "pose", "review"]
     assert (found["suite"], found["seed"], found["clips"]) == ("crossings", 0, 1)
     assert set(found["trackers"]) == TRACKERS
@@ -117,22 +137,48 @@ def test_a_clip_from_the_camera_to_the_page(shared, filmed, tmp_path, capfd):
     assert set(found["masks"]) == {"J_apart", "J_contact", "F"}
     assert set(found["pose"]) == {"OKS", "PCK"}
     assert set(found["review"]) == {"recall", "clean_flagged"}
-    assert "1 clips, 1 stressed" in err
+    assert "1 clips, 1 stressed" in ran.told
 
-    table = pq.read_table(out / "benchmark.parquet").to_pylist()
-    assert [(row["tracker"], row["stress"]) for row in table if row["tracker"] == "ours"] == [
-        ("ours", "as filmed"), ("ours", "drops"),
-    ]  # fmt: skip
+
+def test_the_table_has_a_row_for_each_clip_and_tracker(ran):
+    table = pq.read_table(ran.out / "benchmark.parquet").to_pylist()
+    ours = [row for row in table if row["tracker"] == "ours"]
+    assert [row["stress"] for row in ours] == ["as filmed", "drops"]
     assert {row["tracker"] for row in table} == TRACKERS
-    assert all(row["verdict"] for row in table if row["tracker"] == "ours")
-    page = (out / "index.html").read_text()
-    media = re.findall(r'(?:src|poster)="([^"]+)"', page)
-    assert len(media) == 2
-    assert all((out / name).stat().st_size > 1000 for name in media), "what the page shows lies beside it"
-    assert "http" not in page
+    assert all(row["verdict"] for row in ours)
+    assert ours[0]["box_IDF1"] == pytest.approx(ran.found["trackers"]["ours"]["IDF1"], abs=1e-6)
+    assert ours[0]["grabcut_F"] is not None
 
-    made = {path: path.stat().st_mtime_ns for path in store.rglob("artifact.json")}
-    assert main(command) == 0
-    again, _ = capfd.readouterr()
-    assert again == first
-    assert {path: path.stat().st_mtime_ns for path in store.rglob("artifact.json")} == made, "nothing is made twice"
+
+def test_nothing_is_made_twice(ran, shared):
+    made = {path: path.stat().st_mtime_ns for path in ran.store.rglob("artifact.json")}
+    env = Env(store=Store(str(ran.store)), weights=str(shared / "weights"), download=False)
+    takes = run_job(Job(folder=str(ran.filmed / "one"), stresses=("drops",)), light(), env)
+    assert [take.key for take in takes] == [takes[0].name, f"{takes[0].name}-drops"]
+    assert sum(cost.ran for take in takes for cost in take.costs) == 0
+    assert {path: path.stat().st_mtime_ns for path in ran.store.rglob("artifact.json")} == made
+
+
+def test_the_page_opens_from_its_file(ran, browser):
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    told, asked = [], []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((ran.out / "index.html").as_uri())
+    assert page.inner_text("h1") == "Crossings, seed 0, 1 clips"
+    assert page.locator("tr.ours").count() >= 3
+    video = page.locator(".clip video")
+    assert video.count() == 1
+    seconds = video.evaluate(
+        "video => new Promise(done => { video.onloadedmetadata = () => done(video.duration); video.load(); })"
+    )
+    assert seconds == pytest.approx(1.0, abs=0.05)
+    line = page.locator(".clip svg.line")
+    line.scroll_into_view_if_needed()
+    box = line.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * (70 + 480) / 1030, box["y"] + 4)
+    assert video.evaluate("video => video.currentTime") == pytest.approx(0.5, abs=0.05), "a click goes to its moment"
+    page.close()
+    assert told == []
+    assert all(url.startswith(ran.out.as_uri()) for url in asked), "the page asks for nothing but its own folder"
