@@ -254,6 +254,45 @@ def test_frame_by_frame(opened: Opened) -> None:
     page.wait_for_function("Math.abs(document.querySelector('.card video').currentTime - 1.1 / 25) < 0.005")
 
 
+def test_commands_to_copy_beside_each_clip(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    """As of footage, moved to a folder whose name a shell would take apart."""
+    moved = tmp_path / "my out's" / "report"
+    shutil.copytree(folder, moved)
+    head = "window.DUET=window.DUET||{};DUET.clips="
+    clips = json.loads((moved / "clips.js").read_text().removeprefix(head).rstrip(";\n"))
+    (moved / "clips.js").write_text(f"{head}{json.dumps([clip | {'exact': False} for clip in clips])};\n")
+    out = str(moved.parent).replace("'", "'\\''")
+    for seen in open_page(browser, moved, permissions=["clipboard-read", "clipboard-write"]):
+        card = seen.page.locator(".card.review").first
+        card.scroll_into_view_if_needed()
+        key = card.get_attribute("data-key")
+        command = f"python -m flows.review '{out}'"
+        assert card.locator(".saying code").all_inner_texts() == [
+            f"{command} accept {key}",
+            f"{command} reject {key}",
+            f"{command} swap {key} 1 2 --from 12",
+            f"{command} swap {key} 1 2 --from 1",
+        ]
+        seen.page.wait_for_function("document.querySelector('.card.review video').readyState >= 1")
+        card.locator(".reasons .jump").first.click()
+        seen.page.wait_for_function("document.querySelector('.card.review video').currentTime === 0.32")
+        seen.page.wait_for_function(
+            "document.querySelector('.card.review .saying:last-child code').textContent.endsWith('--from 8')"
+        )
+        card.locator(".copy").first.click()
+        assert seen.page.evaluate("navigator.clipboard.readText()") == f"{command} accept {key}"
+        assert card.locator(".copy").first.inner_text() == "Copied"
+        accepted = seen.page.locator(".card.accepted").first
+        assert not accepted.locator(".say").is_visible()
+        accepted.locator("summary").click()
+        assert accepted.locator(".say").is_visible()
+
+
+def test_people_that_are_known_exactly_cannot_be_exchanged(opened: Opened) -> None:
+    texts = opened.page.locator(".card.review").first.locator(".saying code").all_inner_texts()
+    assert [text.split()[-2] for text in texts] == ["accept", "reject"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_narrow_screen_has_no_sideways_scroll(browser: Browser, folder: Path, scheme: str) -> None:
     for seen in open_page(browser, folder, viewport={"width": 390, "height": 844}, color_scheme=scheme):

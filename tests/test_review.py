@@ -39,14 +39,14 @@ class Said:
 
 
 @pytest.fixture
-def review(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def review(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     def command(*arguments: object) -> Said:
-        capsys.readouterr()
+        capfd.readouterr()
         try:
             code = main([str(argument) for argument in arguments])
         except SystemExit as end:
             code = int(end.code or 0)
-        return Said(code, *capsys.readouterr())
+        return Said(code, *capfd.readouterr())
 
     return command
 
