@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,11 +13,17 @@ from datasets.masks import Masks, encode_window
 from datasets.records import People
 from tasks.ops.body import draw_body
 from tasks.ops.carry import Evidence, Window, join, sureness
-from tasks.ops.identity_evidence import SEEN, Actors, Learned, actors_of, distances, evidence_of, learn, looks
+from tasks.ops.depth_order import in_front, told_by_colours
+from tasks.ops.identity_evidence import MISSED, SEEN, Actors, Learned, actors_of, distances, evidence_of, learn, looks
 from tasks.ops.joint_cut import decide, enlarge, union
 from tasks.ops.mask_ops import box_of
 from tasks.ops.occlusion import flags, visible_shares
 from tasks.ops.scenery import Scenery, camera_step, is_still
+
+
+_LOWER = 0.15  # torsos by which feet lie lower when they surely do
+_FEW = 30  # pixels of a mask below which a carried one is none
+_SUPPORT = 0.5  # nats a pixel that a carried mask must have of its frame's own colours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +141,30 @@ class Run:
             for p in self.actors.live(t):
                 own[p][t] = self._evidence(p, t, learned, scenery)
         joined = join(own, self._motion)
+        ahead = self._order(own)
         for t in range(len(self.pictures)):
             who = self.actors.live(t)
             if who:
-                yield t, self._cut(t, who, [joined[p][t] for p in who])
+                yield t, self._cut(t, who, own, joined, ahead)
+
+    def _order(self, own: list[list[Evidence | None]]) -> dict[tuple[int, int], np.ndarray]:
+        """(a, b) -> (T,) nats by which a is taken to be in front of b, for people whose bodies overlap."""
+        people, frames, a = len(own), len(self.pictures), self.actors
+        foot = np.where(a.score[:, :, 15:17] >= SEEN, a.keypoint[:, :, 15:17, 1], -np.inf).max(2)
+        out = {}
+        for i, j in itertools.combinations(range(people), 2):
+            told = np.full(frames, np.nan)
+            for t in range(frames):
+                one, two = own[i][t], own[j][t]
+                near = self.distance.get((i, t)), self.distance.get((j, t))
+                if one is not None and two is not None and near[0] is not None and near[1] is not None:
+                    told[t] = told_by_colours(one, two, near[0] < 0, near[1] < 0)
+            if np.isfinite(told).any():
+                with np.errstate(invalid="ignore"):
+                    gap = (foot[i] - foot[j]) / np.maximum(a.scale[[i, j]].mean(0), 1.0)
+                lower = np.clip(np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / _LOWER, -1, 1)
+                out[i, j] = in_front(told, lower, self.fps)
+        return out
 
     def _scenery(self) -> Scenery:
         step = None
@@ -160,8 +187,9 @@ class Run:
             inside[p, t] = mask & near if near is not None else mask
         inside = {key: mask for key, mask in inside.items() if mask is not None}
         learned = learn(self.pictures, self.actors, inside, self.distance, self.free, girth=False)
+        in_time = sorted(inside, key=lambda pair: pair[::-1])
         for _ in range(2):
-            inside = {(p, t): self._evidence(p, t, learned, scenery).odds > 0 for p, t in inside}
+            inside = {(p, t): self._evidence(p, t, learned, scenery).odds > 0 for p, t in in_time}
             learned = learn(self.pictures, self.actors, inside, self.distance, self.free, girth=True)
         return learned
 
@@ -172,8 +200,15 @@ class Run:
         flow = self.dis.calc(self.grey[a], self.grey[b], None)
         return flow, sureness(self.pictures, a, b, flow)
 
-    def _cut(self, t: int, who: list[int], evidence: Sequence[Evidence | None]) -> Cut:
-        there = [one for one in evidence if one is not None]
+    def _cut(
+        self,
+        t: int,
+        who: list[int],
+        own: list[list[Evidence | None]],
+        joined: list[list[Evidence | None]],
+        ahead: dict[tuple[int, int], np.ndarray],
+    ) -> Cut:
+        there = [one for one in (joined[p][t] for p in who) if one is not None]
         window = union([one.window for one in there])
         x0, y0, x1, y1 = window
         size, corner = (y1 - y0, x1 - x0), np.array([x0, y0], np.float32)
@@ -184,7 +219,20 @@ class Run:
                 a.keypoint[p, t] - corner, a.score[p, t], float(a.scale[p, t]), size, girth=0.5, min_score=SEEN
             )
             bones.append(drawn if drawn.any() else None)
-        margin = decide(there, bones, window)
+        body, before = np.zeros((len(who), *size), bool), np.zeros((len(who), len(who)))
+        for n, p in enumerate(who):
+            near = self.distance[p, t]
+            p0, q0, p1, q1 = a.window[p, t]
+            if near is not None:
+                body[n, q0 - y0 : q1 - y0, p0 - x0 : p1 - x0] = near < 0
+            for m in range(n):
+                if (who[m], p) in ahead:
+                    before[m, n] = ahead[who[m], p][t]
+                    before[n, m] = -before[m, n]
+        margin = decide(there, bones, window, body, before)
+        for n, p in enumerate(who):
+            if a.weight[p, t] <= MISSED and not _supported(margin[n] > 0, own[p][t], window):
+                margin[n] = np.minimum(margin[n], -0.1)
         masks = margin > 0
         claimed = masks.copy()
         for n, one in enumerate(there):
@@ -193,6 +241,15 @@ class Run:
         box = a.box[who, t] - np.tile(corner, 2)
         visible = visible_shares(masks, claimed, box, a.keypoint[who, t] - corner, a.score[who, t])
         return Cut(who=who, window=window, margin=margin, visible=visible)
+
+
+def _supported(mask: np.ndarray, own: Evidence | None, window: Window) -> bool:
+    """Whether a frame's own colours agree with a mask that was carried into it."""
+    if own is None or np.count_nonzero(mask) < _FEW:
+        return False
+    (x0, y0), (a, b, c, d) = window[:2], own.window
+    inside = mask[b - y0 : d - y0, a - x0 : c - x0]
+    return bool(inside.any()) and float(own.odds[inside].mean()) > _SUPPORT
 
 
 def _free(

@@ -16,8 +16,11 @@ from tasks.ops.shape_prior import body_distance, first_profile, learn_profile, s
 
 SEEN = 0.2
 _BRIDGE_S = 0.4  # how long a pose that was not seen may be taken from those before and after it
+_CARRY_S = 1.0  # how far from a frame in which a person was found their mask may be carried on
+MISSED = 0.2  # what a frame's colours count by themselves, where nobody was found
 _STEADY_S = 0.4  # the body's unit of length is the middle one of so much time on both sides
 _LOOKS = 24  # frames that a person's colours and girth are learned from
+_CLOSE = 0.05  # torsos from the drawn body within which colours are learned
 _MOST_PIXELS = 40_000  # that a colour table is made of
 _COLOUR = 1.5  # what a nat of colour counts beside the shape, whose distances are only roughly known
 _BLUR = 0.6
@@ -63,7 +66,8 @@ def actors_of(
     for p in range(people):
         raw = np.array([body_scale(keypoint[p, t], score[p, t], box[p, t], SEEN) for t in range(frames)])
         scale[p] = _steady(raw, seen[p] | masked[p], max(1, round(_STEADY_S * fps)))
-    weight = np.where(seen, 1.0, np.where(drawn, 0.5, np.where(masked, 0.35, 0.2))) * present
+    weight = np.where(seen, 1.0, np.where(drawn, 0.5, np.where(masked, 0.35, MISSED))) * present
+    weight[_far(seen | masked, round(_CARRY_S * fps))] = 0.0
     reach = np.where(masked | seen, 0.35, 0.7) * scale
     low, high = box[..., :2].copy(), box[..., 2:].copy()
     known = score >= SEEN
@@ -98,6 +102,15 @@ def _steady(raw: np.ndarray, good: np.ndarray, reach: int) -> np.ndarray:
         return raw
     middle = [np.median(raw[max(t - reach, 0) : t + reach + 1][good[max(t - reach, 0) : t + reach + 1]]) for t in at]
     return np.interp(np.arange(len(raw)), at, middle)
+
+
+def _far(found: np.ndarray, reach: int) -> np.ndarray:
+    """(P, T) bool: frames farther than this from any in which the person was found."""
+    out = np.ones(found.shape, bool)
+    for row, far in zip(found, out, strict=True):
+        for t in np.flatnonzero(row):
+            far[max(t - reach, 0) : t + reach + 1] = False
+    return out
 
 
 def _touching(window: np.ndarray, live: np.ndarray) -> np.ndarray:
@@ -182,9 +195,10 @@ def learn(
     for (p, t), mask in sorted(inside.items()):
         x0, y0, x1, y1 = actors.window[p, t].tolist()
         bins = colour_bins(pictures[t][y0:y1, x0:x1])
-        own[p].append(bins[mask])
-        around.append(bins[free[t][y0:y1, x0:x1]])
         d = distance[p, t]
+        # Clothes and hair begin at the body: farther off, a floor that was taken for them would be learned as theirs.
+        own[p].append(bins[mask if d is None else mask & (d < _CLOSE)])
+        around.append(bins[free[t][y0:y1, x0:x1]])
         if d is not None:
             far[p].append(d.ravel()[::3])
             theirs[p].append(mask.ravel()[::3])

@@ -19,8 +19,16 @@ def union(windows: list[Window]) -> Window:
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def decide(evidence: list[Evidence], anchors: list[np.ndarray | None], window: Window) -> np.ndarray:
+def decide(
+    evidence: list[Evidence],
+    anchors: list[np.ndarray | None],
+    window: Window,
+    body: np.ndarray | None = None,
+    ahead: np.ndarray | None = None,
+) -> np.ndarray:
     """Margins (N, h, w) float32 of N people in a window that holds theirs: above 0 a pixel is theirs.
+
+    body (N, h, w) and ahead (N, N) as of `put_in_order`, where people touch.
 
     No two margins are above 0 at one pixel, nor at any point between pixels when they are enlarged linearly: the sum of
     two is never above 0. Each mask hangs together; `anchors` (the drawn bones, (h, w) bool of the window) say which of
@@ -31,6 +39,8 @@ def decide(evidence: list[Evidence], anchors: list[np.ndarray | None], window: W
     for n, one in enumerate(evidence):
         a, b, c, d = one.window
         odds[n, b - y0 : d - y0, a - x0 : c - x0] = cv2.GaussianBlur(one.odds, (0, 0), _SMOOTH)
+    if body is not None and ahead is not None:
+        put_in_order(odds, body, ahead)
     margin = margins(odds)
     for n, anchor in enumerate(anchors):
         mask = margin[n] > 0
@@ -45,6 +55,20 @@ def decide(evidence: list[Evidence], anchors: list[np.ndarray | None], window: W
             if other != n:
                 margin[other][filled] = np.minimum(margin[other][filled], -0.1)
     return margin
+
+
+def put_in_order(odds: np.ndarray, body: np.ndarray, ahead: np.ndarray) -> None:
+    """Where the drawn bodies of two overlap, favour the one in front, in place.
+
+    odds (N, h, w); body (N, h, w) bool; ahead (N, N): nats by which n is taken to be in front of m, the negative of m
+    before n.
+    """
+    for n in range(len(odds)):
+        for m in range(n + 1, len(odds)):
+            if ahead[n, m]:
+                both = body[n] & body[m]
+                odds[n][both] += ahead[n, m] / 2
+                odds[m][both] -= ahead[n, m] / 2
 
 
 def margins(odds: np.ndarray) -> np.ndarray:

@@ -11,12 +11,15 @@ import numpy as np
 # Colours are compared in the units of the colour tables: the root of the light, 32 steps from black to white.
 _ROOT = (32.0 * np.sqrt(np.arange(256) / 255.0)).astype(np.float32)
 _MIN_SPREAD, _MAX_SPREAD = 0.6, 6.0
-_SAMPLES = 24  # frames that a background is put together of
+_PLAIN = 0.7  # how much a background may differ from place to place to be guessed where it was never seen
+_SAMPLES = 24  # frames that a background is put together of, and fewer where each must be brought to its place
+_MOVED_SAMPLES = 12
 _REACH_S = 1.0  # with a moving camera: how far off these frames may be; errors of the camera's path add up
 _KEY_S = 0.2  # with a moving camera: one background for so many seconds
 _STILL = 0.35  # pixels that a resting camera's picture may seem to move in half a second
 _MISS = 1.5  # pixels from which a point does not follow the camera
-_SHADOW = 0.75  # of the root of the light that a shadow leaves at least (0.56 of the light)
+_AROUND = 0.03  # of the picture's side: how far what was never seen is guessed from
+_SHADOW = 0.8  # of the root of the light that a shadow leaves at least (0.64 of the light)
 _DARKER = 1.5  # nats that a shadow is less likely than light
 
 
@@ -70,6 +73,7 @@ class Backdrop:
     picture: np.ndarray  # (h, w, 3) float32, in roots
     spread: np.ndarray  # (h, w) float32  how much it varies, in the same units
     known: np.ndarray  # (h, w) bool
+    open: np.ndarray  # (h, w) bool  seen open, and not only guessed from what lies around
 
     def log_density(self, roots: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
         """Log density of each pixel's colour a bin of the colour tables, (h, w) float32; -inf where not known.
@@ -83,7 +87,9 @@ class Backdrop:
         shaded = np.clip(gain, _SHADOW, 1.0)
         off_shaded = _square(roots - there * shaded[..., None])
         double = 2 * spread * spread
-        likely = np.maximum(-off / double, -off_shaded / double - _DARKER)
+        # A guess that may be darker too would take dark clothes for shadow.
+        shadow = np.where(self.open[y0:y1, x0:x1], -off_shaded / double - _DARKER, -np.inf)
+        likely = np.maximum(-off / double, shadow)
         out = likely - 3 * np.log(spread) - np.float32(1.5 * np.log(2 * np.pi))
         return np.where(self.known[y0:y1, x0:x1], out, -np.inf).astype(np.float32)
 
@@ -97,29 +103,34 @@ class Scenery:
     step: Sequence[np.ndarray | None] | None  # None: the camera rests
     fps: float
     _kept: dict[int, Backdrop] = field(default_factory=dict)
+    _last: tuple[int, Backdrop] | None = None  # one frame's people are asked for one after another
 
     def at(self, t: int) -> Backdrop:
         """The background of one frame."""
         if self.step is None:
             return self._key(0)
+        if self._last is None or self._last[0] != t:
+            self._last = t, self._moved(t)
+        return self._last[1]
+
+    def _moved(self, t: int) -> Backdrop:
         every = max(1, round(_KEY_S * self.fps))
         key = min(t // every * every + every // 2, len(self.pictures) - 1)
         there = self._key(key)
         path = self._path(t, key)
         if t == key or path is None:
             known = there.known if path is not None else np.zeros_like(there.known)
-            return Backdrop(picture=there.picture, spread=there.spread, known=known)
+            return Backdrop(picture=there.picture, spread=there.spread, known=known, open=there.open)
         size, back = there.known.shape[::-1], cv2.WARP_INVERSE_MAP
         return Backdrop(
             picture=cv2.warpPerspective(there.picture, path, size, flags=cv2.INTER_LINEAR | back),
             spread=cv2.warpPerspective(there.spread, path, size, flags=cv2.INTER_LINEAR | back, borderValue=1.0),
             known=cv2.warpPerspective(there.known.view(np.uint8), path, size, flags=back).view(bool),
+            open=cv2.warpPerspective(there.open.view(np.uint8), path, size, flags=back).view(bool),
         )
 
     def _key(self, key: int) -> Backdrop:
         if key not in self._kept:
-            if self.step is not None:
-                self._kept.clear()
             self._kept[key] = self._gathered(key)
         return self._kept[key]
 
@@ -127,7 +138,8 @@ class Scenery:
         last = len(self.pictures) - 1
         reach = last if self.step is None else round(_REACH_S * self.fps)
         low, high = max(key - reach, 0), min(key + reach, last)
-        chosen = np.unique(np.linspace(low, high, min(_SAMPLES, high - low + 1)).round().astype(int))
+        most = _SAMPLES if self.step is None else _MOVED_SAMPLES
+        chosen = np.unique(np.linspace(low, high, min(most, high - low + 1)).round().astype(int))
         sample, free = [], []
         for t in chosen.tolist():
             path = np.eye(3) if self.step is None else self._path(key, t)
@@ -168,10 +180,36 @@ def _middle(sample: np.ndarray, free: np.ndarray) -> Backdrop:
         return in_roots(np.minimum(picked, 255).astype(np.uint8))
 
     spread = np.sqrt(_square(quantile(0.8) - quantile(0.2)) / 3) / 1.68  # of a Gaussian: 1.68 sigma between them
-    return Backdrop(
+    seen = Backdrop(
         picture=quantile(0.5),
         spread=np.clip(cv2.blur(spread, (3, 3)), _MIN_SPREAD, _MAX_SPREAD).astype(np.float32),
         known=known,
+        open=known,
+    )
+    return seen if known.all() or not known.any() else _filled(seen)
+
+
+def _filled(seen: Backdrop) -> Backdrop:
+    """What nobody has ever left open, as what lies around it: a floor or a wall goes on behind a person.
+
+    Only where the surroundings are plain: a motley background tells nothing of what it hides.
+    """
+    lit = seen.known.astype(np.float32)
+    mean, square, weight = seen.picture * lit[..., None], (seen.picture**2).sum(2) / 3 * lit, lit
+    sigma = _AROUND * max(lit.shape)
+    # On a picture of a quarter the side: the blur is as wide.
+    small = [cv2.resize(one, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA) for one in (mean, square, weight)]
+    mean, square, weight = (cv2.GaussianBlur(one, (0, 0), sigma / 4) for one in small)
+    there = np.maximum(weight, 1e-6)
+    mean, square = mean / there[..., None], square / there
+    varied = np.sqrt(np.maximum(square - (mean**2).sum(2) / 3, 0.0))
+    size = lit.shape[::-1]
+    mean, varied, weight = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in (mean, varied, weight))
+    return Backdrop(
+        picture=np.where(seen.known[..., None], seen.picture, mean),
+        spread=np.where(seen.known, seen.spread, np.maximum(varied, _MIN_SPREAD)).astype(np.float32),
+        known=seen.known | ((weight > 0.02) & (varied < _PLAIN)),
+        open=seen.known,
     )
 
 
