@@ -285,7 +285,7 @@ def test_stage_on_two_who_walk(tiny, tmp_path, config):
     left = made.box[:, 0] < 140
     assert len(np.unique(made.tracklet[left])) == 1
     looked = made.embedding.any(1)
-    assert set(made.frame[looked].tolist()) == {0, 10, 20}
+    assert set(made.frame[looked].tolist()) == {0, 8, 16, 24}
     other = env_at(tmp_path / "again", tiny)
     again = track.STAGE.run(
         detect.STAGE.run(Batch(items=(item,)), detect.Config(detector="yolox-m"), other), config, other
