@@ -76,12 +76,18 @@ def beside(video: str | Path) -> Beside:
             found.setdefault(kind, []).append(path)
     if "masks" not in found:
         sav = (stem.with_name(stem.name + ending) for ending in SAV_ENDINGS)
-        found["masks"] = [path for path in sav if path.is_file() and _SAV_SIGN in path.read_bytes()][:1]
+        found["masks"] = [path for path in sav if path.is_file() and _holds_masklets(path)][:1]
     for what, paths in found.items():
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)
             raise PerceptionError(f"{video.name}: want {what} in one form, got {names}; move one away")
     return Beside(**{kind: paths[0] for kind, paths in found.items() if paths})
+
+
+def _holds_masklets(path: Path) -> bool:
+    """Whether a file has SA-V's word early on: its facts of the video come first, and they are few."""
+    with path.open("rb") as file:
+        return _SAV_SIGN in file.read(1 << 16)
 
 
 def all_files(files: Beside) -> list[Path]:

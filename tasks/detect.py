@@ -71,7 +71,7 @@ def brought_detections(rows: Rows, clip: Clip, config: Config) -> Detections:
     refuse_crowd(np.bincount(rows.frame, minlength=clip.frames).tolist(), config)
     if not len(rows.frame):
         raise Refused(
-            f"no people in {clip.frames} frames by the file beside the source; without it they are looked for"
+            f"no people found in {clip.frames} frames by the file beside the source; without it they are looked for"
         )
     return Detections(frame=rows.frame, box=rows.box, score=rows.score)
 

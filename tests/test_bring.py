@@ -183,6 +183,18 @@ def test_keypoints_alone_give_boxes(place):
     np.testing.assert_array_equal(poses.keypoint, truth.keypoint[tracklets.tracklet, tracklets.frame])
 
 
+def test_a_clip_that_the_boxes_leave_empty_has_nobody(place):
+    folder, truth = place
+    early = replace(truth, present=truth.present & (np.arange(FRAMES) < 20))
+    add_boxes(folder / "in", early)
+    add_masks(folder / "in", early)
+    done = Route(folder, max_s=1).run(folder / "in" / "two.mp4", until="track")
+    assert [item.key[-8:] for item in done.items] == ["00000000"]
+    (reject,) = done.rejects
+    assert (reject.clip[-8:], reject.stage, reject.fault) == ("00000025", "detect", False)
+    assert reject.reason.startswith("no people found in 25 frames by the file beside the source")
+
+
 def test_only_what_changed_is_made_again(place):
     folder, truth = place
     for add in ALL:
