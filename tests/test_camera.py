@@ -90,6 +90,36 @@ def test_what_a_spec_names_is_held_to():
     assert track.intrinsics[0, 1, 1] == pytest.approx(48 / np.tan(np.radians(15)))
 
 
+def test_a_camera_with_an_aim_looks_there_whoever_leaves_the_picture():
+    joints = walkers() + np.array([0, 0, 1.0])
+    spec = CameraSpec(aim=(0.5, 1.0, 0.0), azimuth_deg=0, distance_m=3.0, height_m=1.0, fov_deg=30)
+    track = plan_camera(spec, joints, fps=30, size=(100, 100))
+    at, depth = project(np.array([0.5, 1.0, 0.0]), track.intrinsics, track.extrinsics)
+    np.testing.assert_allclose(at, np.full((90, 2), 50.0), atol=1e-9)
+    np.testing.assert_allclose(depth, 3.0)
+    seen, _ = project(joints, track.intrinsics[None, :, None], track.extrinsics[None, :, None])
+    assert ((seen[..., 0] < 0) | (seen[..., 0] > 100)).all(2).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_hand_swings_trembles_and_zooms_about_the_people(seed):
+    joints, size = walkers(), (96, 128)
+    track = plan_camera(CameraSpec(kind="handheld", seed=seed), joints, fps=30, size=size)
+    at, _ = project(joints, track.intrinsics[None, :, None], track.extrinsics[None, :, None])
+    inside = ((at > 0) & (at < [size[1], size[0]])).all(-1)
+    assert inside.all((0, 2)).mean() >= 0.7
+    assert inside.any(2).mean() > 0.97
+    eyes = np.array([track.at(t).eye for t in range(90)])
+    assert np.ptp(eyes, axis=0).max() < 1e-6
+    axis = track.extrinsics[:, 2, :3]
+    assert np.degrees(np.arccos((axis @ axis.T).min())) > 3
+    zoom = track.intrinsics[:, 0, 0]
+    assert zoom.max() / zoom.min() > 1.04
+    jerk = np.abs(np.diff(axis, n=3, axis=0)).max()
+    steady = plan_camera(CameraSpec(kind="pan", seed=seed), joints, fps=30, size=size).extrinsics[:, 2, :3]
+    assert jerk > 5 * np.abs(np.diff(steady, n=3, axis=0)).max()
+
+
 def test_equal_seeds_give_equal_cameras_and_others_differ():
     one, two, other = (
         plan_camera(CameraSpec(kind="orbit", seed=s), walkers(), fps=30, size=(96, 96)) for s in (1, 1, 2)

@@ -107,3 +107,16 @@ def test_a_wrong_scene_says_where_and_what_was_wanted(text, message):
         parse_scene(text, "duet.yaml")
     assert message in str(error.value)
     assert str(error.value).startswith("duet.yaml: ")
+
+
+def test_an_aim_is_kept_and_none_leaves_the_text_as_it_was():
+    scene = parse_scene(TEXT + "    aim: [0.5, 1, -2]\n")
+    assert scene.cameras[1].aim == (0.5, 1.0, -2.0)
+    assert scene_from_json(scene_to_json(scene)) == scene
+    # The text is part of content keys: of scenes without an aim it must stay what it was before there were any.
+    assert "aim" not in scene_to_json(parse_scene(TEXT))
+
+
+def test_an_aim_has_three_numbers():
+    with pytest.raises(ValueError, match=r"cameras\[1\]\.aim: want a list of 3 numbers"):
+        parse_scene(TEXT + "    aim: [0.5, 1]\n")
