@@ -14,7 +14,7 @@ from datasets.records import People
 from tasks.ops.body import draw_body
 from tasks.ops.carry import Evidence, Window, join, sureness
 from tasks.ops.depth_order import in_front, told_by_colours
-from tasks.ops.identity_evidence import MISSED, SEEN, Actors, Learned, actors_of, distances, evidence_of, learn, looks
+from tasks.ops.identity_evidence import MISSED, SEEN, Actors, Learned, actors_of, distances, evidence_of, learn, learn_around, looks
 from tasks.ops.joint_cut import decide, enlarge, union
 from tasks.ops.mask_ops import box_of
 from tasks.ops.occlusion import flags, visible_shares
@@ -186,11 +186,12 @@ class Run:
             mask = self.masks.get((p, t), near)
             inside[p, t] = mask & near if near is not None else mask
         inside = {key: mask for key, mask in inside.items() if mask is not None}
-        learned = learn(self.pictures, self.actors, inside, self.distance, self.free, girth=False)
+        around = learn_around(self.pictures, self.free)
+        learned = learn(self.pictures, self.actors, inside, self.distance, around, girth=False)
         in_time = sorted(inside, key=lambda pair: pair[::-1])
         for _ in range(2):
             inside = {(p, t): self._evidence(p, t, learned, scenery).odds > 0 for p, t in in_time}
-            learned = learn(self.pictures, self.actors, inside, self.distance, self.free, girth=True)
+            learned = learn(self.pictures, self.actors, inside, self.distance, around, girth=True)
         return learned
 
     def _evidence(self, p: int, t: int, learned: Learned, scenery: Scenery) -> Evidence:

@@ -21,6 +21,9 @@ MISSED = 0.2  # what a frame's colours count by themselves, where nobody was fou
 _STEADY_S = 0.4  # the body's unit of length is the middle one of so much time on both sides
 _LOOKS = 24  # frames that a person's colours and girth are learned from
 _CLOSE = 0.05  # torsos from the drawn body within which colours are learned
+_GRID = 4  # parts of the picture a side, each with its own background colours
+_HERE = 0.7  # of a background's colours that are those of its part of the picture
+_FEW_AROUND = 300  # pixels below which a part tells nothing
 _MOST_PIXELS = 40_000  # that a colour table is made of
 _COLOUR = 1.5  # what a nat of colour counts beside the shape, whose distances are only roughly known
 _BLUR = 0.6
@@ -130,7 +133,7 @@ class Learned:
     """What a run of frames taught: colours of each person and of what is around them, and each person's girth."""
 
     colour: np.ndarray  # (P, B) log densities
-    around: np.ndarray  # (B,)
+    around: np.ndarray  # (G, G, B)  a table for each part of the picture
     profile: np.ndarray  # (P, K)
 
 
@@ -161,7 +164,9 @@ def evidence_of(
     piece = picture[y0:y1, x0:x1]
     bins = colour_bins(piece)
     there = scenery.at(t).log_density(in_roots(piece), window)
-    other = learned.around[bins]
+    h, w = picture.shape[:2]
+    row = (np.arange(y0, y1) * _GRID // h)[:, None]
+    other = learned.around[row, np.arange(x0, x1) * _GRID // w, bins]
     back = np.maximum(there + np.float32(np.log(_PICTURE)), other + np.float32(np.log(1 - _PICTURE)))
     back = np.where(np.isfinite(there), back, other)
     colour = np.clip(learned.colour[p][bins] - back, -_MOST_COLOUR, _MOST_COLOUR)
@@ -178,41 +183,65 @@ def learn(
     actors: Actors,
     inside: dict[tuple[int, int], np.ndarray],
     distance: dict[tuple[int, int], np.ndarray | None],
-    free: Sequence[np.ndarray],
+    around: np.ndarray,
     *,
     girth: bool,
 ) -> Learned:
     """Colours and, if wanted, girths from frames in which it is known, more or less, what is whose.
 
-    inside[p, t] (h, w) bool of the person's window: theirs; distance[p, t] as of `distances`; free: T of (h, w) bool,
-    certainly nobody.
+    inside[p, t] (h, w) bool of the person's window: theirs; distance[p, t] as of `distances`; around as of
+    `learn_around`.
     """
     people = len(actors.box)
     own: list[list[np.ndarray]] = [[] for _ in range(people)]
     far: list[list[np.ndarray]] = [[] for _ in range(people)]
     theirs: list[list[np.ndarray]] = [[] for _ in range(people)]
-    around = []
     for (p, t), mask in sorted(inside.items()):
         x0, y0, x1, y1 = actors.window[p, t].tolist()
         bins = colour_bins(pictures[t][y0:y1, x0:x1])
         d = distance[p, t]
         # Clothes and hair begin at the body: farther off, a floor that was taken for them would be learned as theirs.
         own[p].append(bins[mask if d is None else mask & (d < _CLOSE)])
-        around.append(bins[free[t][y0:y1, x0:x1]])
         if d is not None:
             far[p].append(d.ravel()[::3])
             theirs[p].append(mask.ravel()[::3])
-    for t in range(0, len(pictures), max(1, len(pictures) // 12)):
-        around.append(colour_bins(pictures[t][::2, ::2])[free[t][::2, ::2]])
     profile = [
         learn_profile(np.concatenate(far[p]), np.concatenate(theirs[p])) if girth and far[p] else first_profile()
         for p in range(people)
     ]
     return Learned(
         colour=np.stack([fit_table(_thin(np.concatenate(bins) if bins else np.zeros(0, int))) for bins in own]),
-        around=fit_table(_thin(np.concatenate(around))),
+        around=around,
         profile=np.stack(profile),
     )
+
+
+def learn_around(pictures: Sequence[np.ndarray], free: Sequence[np.ndarray]) -> np.ndarray:
+    """Log densities (G, G, B) of the colours that are nobody's, in each part of the picture and those next to it.
+
+    free: T of (h, w) bool. A floor that looks like skin is no rarer under the feet for all the wall above it.
+    """
+    h, w = free[0].shape
+    cell = (np.arange(h) * _GRID // h)[:, None] * _GRID + np.arange(w) * _GRID // w
+    found: list[list[np.ndarray]] = [[] for _ in range(_GRID * _GRID)]
+    for t in np.unique(np.linspace(0, len(pictures) - 1, min(_LOOKS, len(pictures))).round().astype(int)).tolist():
+        bins, open_ = colour_bins(pictures[t]), free[t]
+        for k, one in enumerate(found):
+            one.append(bins[open_ & (cell == k)][::2])
+    pixels = [_thin(np.concatenate(one)) for one in found]
+    everywhere = np.exp(fit_table(_thin(np.concatenate(pixels))))
+    out = np.empty((_GRID, _GRID, len(everywhere)), np.float32)
+    for i in range(_GRID):
+        for j in range(_GRID):
+            near = [
+                pixels[k * _GRID + m]
+                for k in range(max(i - 1, 0), min(i + 2, _GRID))
+                for m in range(max(j - 1, 0), min(j + 2, _GRID))
+            ]
+            there = np.concatenate(near)
+            share = _HERE if len(there) >= _FEW_AROUND else 0.0
+            out[i, j] = np.log((1 - share) * everywhere + share * np.exp(fit_table(there)))
+    return out
 
 
 def _thin(bins: np.ndarray) -> np.ndarray:
