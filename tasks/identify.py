@@ -30,14 +30,15 @@ from tasks.ops.identities import Named, name_people
 from tasks.ops.kind import Faces, kind_evidence
 from tasks.ops.looks_of import frames_to_look_at, pooled_looks
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """How people are told apart from clip to clip, and humans from robots."""
 
-    same_person: float = 0.45  # cosine distance of two masked looks above which they are two people
+    # Cosine distance of two masked looks above which they are two people; people of one clip may lower it.
+    same_person: float = 0.45
     looks: int = 12  # frames of each person in which a face is looked for; 0: nobody is looked at, without weights
     # A person's word: a YAML or JSON file, or such text itself: {SOURCE or CLIP: {PERSON: robot}}; see docs/format.md.
     hints: str | None = None

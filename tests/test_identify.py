@@ -17,7 +17,7 @@ from tasks.batch import Batch, Env, Item
 from tasks.clips import cast_of
 from tasks.identify import Config, identify
 from tasks.ops.hints import check_hints, hinted_kind
-from tasks.ops.identities import name_people
+from tasks.ops.identities import name_people, own_threshold
 from tests import tiny_weights
 from tests.draw_tracks import SIZE, Figure, draw, look_vector, picture, walk
 from tests.test_bind import bound
@@ -49,6 +49,30 @@ def looks(*clips: list[int | None]) -> list[list[np.ndarray | None]]:
 def test_names(clips: list[list[int | None]], names: list[list[str]]) -> None:
     named = name_people(looks(*clips), threshold=0.45)
     assert [list(clip.identity) for clip in named] == names
+
+
+def turned(degrees: float) -> np.ndarray:
+    """A look at an angle to the first."""
+    angle = np.radians(degrees)
+    return np.array([np.cos(angle), np.sin(angle), 0.0, 0.0])
+
+
+def test_who_stands_side_by_side_tells_how_unlike_two_people_are() -> None:
+    """A newcomer 43 degrees off (0.27) is one of them by the general threshold, and none by the source's own."""
+    pair, newcomer = [turned(0), turned(47)], [turned(90)]
+    assert own_threshold([pair, newcomer], 0.45) == pytest.approx(0.75 * (1 - np.cos(np.radians(47))))
+    named = name_people([pair, newcomer, [turned(4), turned(50)]], threshold=0.45)
+    assert [one.identity for one in named] == [("p0001", "p0002"), ("p0003",), ("p0001", "p0002")]
+    alone = name_people([[turned(0)], [turned(43)]], threshold=0.45)
+    assert [one.identity for one in alone] == [("p0001",), ("p0001",)], "nobody to compare with"
+    assert own_threshold([[turned(0), turned(90)]], 0.45) == 0.45
+
+
+def test_in_a_source_of_look_alikes_nobody_is_sure() -> None:
+    alike = name_people([[turned(0), turned(15)], [turned(2), turned(17)]], threshold=0.45)
+    apart = name_people([[turned(0), turned(60)], [turned(2), turned(62)]], threshold=0.45)
+    assert max(one.confidence.max() for one in alike) < 0.3
+    assert min(one.confidence.min() for one in apart) > 0.9
 
 
 def test_name_confidence() -> None:

@@ -9,6 +9,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 _NEVER = 1e3  # a distance that no cluster bridges
+# Two looks are one person's only when they are nearer than this share of what parts the most alike tenth of those who
+# stand in one clip together, and so are certainly two: cameras, light and clothes set that scale, source by source.
+_ALIKE, _NEARER = 0.1, 0.75
+_LEAST = 1e-6  # of a threshold: rounding of equal looks
+# Looks at one person in two stretches of a shot are about so far apart (the median over real footage and renders): where
+# people differ by less, nobody is sure who is who.
+_SPREAD = 0.12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,17 +30,21 @@ def name_people(looks: list[list[np.ndarray | None]], *, threshold: float) -> li
     """Names for the people of a source's clips, in the clips' order.
 
     looks: for each clip, for each person, a unit mean appearance (E,) or None; threshold: the cosine distance above
-    which two looks are two people. Two people of one clip are never the same. Names count up by first appearance:
-    p0001, p0002, ...
+    which two looks are two people, in any source; `own_threshold` may lower it. Two people of one clip are never the
+    same. Names count up by first appearance: p0001, p0002, ...
 
     Agglomerative clustering with complete linkage, under which "never the same" holds exactly; the confidence is the
-    silhouette (Rousseeuw 1987), with the threshold standing in for what a lonely cluster has no distance to.
+    silhouette (Rousseeuw 1987), with the threshold standing in for what a lonely cluster has no distance to; and less
+    where people of this source differ by less than one person does from look to look.
     """
     clip = np.array([i for i, people in enumerate(looks) for _ in people], int)
     vectors = [look for people in looks for look in people]
     distance = _distances(vectors, clip)
+    threshold = own_threshold(looks, threshold)
     label = _clusters(distance, threshold)
     sure = _silhouettes(distance, label, clip, threshold, [look is not None for look in vectors])
+    if len(looks) > 1:
+        sure = sure * min(1.0, threshold / _SPREAD)
     names: dict[int, str] = {}
     for one in label:
         names.setdefault(int(one), f"p{len(names) + 1:04d}")
@@ -44,6 +55,18 @@ def name_people(looks: list[list[np.ndarray | None]], *, threshold: float) -> li
         out.append(Named(identity=identity, confidence=sure[start:stop].astype(np.float32)))
         start = stop
     return out
+
+
+def own_threshold(looks: list[list[np.ndarray | None]], most: float) -> float:
+    """The cosine distance above which two looks are two people in this source, at most `most`.
+
+    Where nobody stands beside another, nothing is known of the source's own scale, and it is `most`.
+    """
+    apart = []
+    for people in looks:
+        seen = [look for look in people if look is not None]
+        apart += [1.0 - float(a @ b) for i, a in enumerate(seen) for b in seen[:i]]
+    return max(_LEAST, min(most, _NEARER * float(np.quantile(apart, _ALIKE)))) if apart else most
 
 
 def _distances(vectors: list[np.ndarray | None], clip: np.ndarray) -> np.ndarray:
