@@ -13,7 +13,7 @@ _NEVER = 1e3  # a distance that no cluster bridges
 # stand in one clip together, and so are certainly two: cameras, light and clothes set that scale, source by source.
 _ALIKE, _NEARER = 0.1, 0.75
 _LEAST = 1e-6  # of a threshold: rounding of equal looks
-# Looks at one person in two stretches of a shot are about so far apart (the median over real footage and renders): where
+# Looks at one person in two stretches of a shot are about so far apart (median, real footage and renders): where
 # people differ by less, nobody is sure who is who.
 _SPREAD = 0.12
 
