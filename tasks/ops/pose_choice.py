@@ -8,18 +8,21 @@ say nearly the same their mean is the better estimate.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from datasets.records import People
 from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.pose_binding import held
-from tasks.ops.pose_owner import borrowed_poses
 
 _DOUBT = 0.2  # what a joint without any certainty costs, in body sizes of way
 _ASTRAY = 0.4  # and one of a pose that others' masks hold wholly, and the own not at all
 _FAR = 0.3  # body sizes: no way counts more
 _NEAR = 0.06  # body sizes: two poses of a joint closer than this are one
 _LEAST = 0.02  # weight of a joint of no certainty in their mean
+_SAME = 0.03  # body sizes: two people's poses closer than this are one pose
+_SEEN = 0.2
 
 
 def choose_joints(
@@ -71,8 +74,21 @@ def astray(people: People, keypoint: np.ndarray, score: np.ndarray, where: np.nd
         own = np.diagonal(share).copy()
         np.fill_diagonal(share, 0)
         more = np.clip(2 * (share.max(1) - own) - 1, 0, 1)
-        posed = np.flatnonzero((score[:, t] > 0).any(1) & people.present[:, t])
-        twice = borrowed_poses(people.box[posed, t], keypoint[posed, t], score[posed, t])
-        more[posed[twice]] = 1.0
+        more[_twice(keypoint[:, t], score[:, t], own, people.box[:, t])] = 1.0
         out[:, t] = np.where(where[:, t], more, 0)
+    return out
+
+
+def _twice(keypoint: np.ndarray, score: np.ndarray, own: np.ndarray, box: np.ndarray) -> list[int]:
+    """People of one frame whose pose is another's: of two equal poses the one that the own mask holds less of.
+
+    keypoint (P, J, 2), score (P, J), own (P,) share of joints in the own mask, box (P, 4).
+    """
+    out = []
+    seen = score >= _SEEN
+    for p, q in itertools.combinations(np.flatnonzero(seen.sum(1) >= 4).tolist(), 2):
+        both = seen[p] & seen[q]
+        size = float(np.minimum(box[p, 2:] - box[p, :2], box[q, 2:] - box[q, :2]).max())
+        if both.sum() >= 4 and np.median(np.linalg.norm(keypoint[p] - keypoint[q], axis=-1)[both]) < _SAME * size:
+            out.append(p if own[p] < own[q] else q)
     return out
