@@ -13,15 +13,24 @@ from datasets.masks import Masks, encode_window
 from datasets.records import People
 from tasks.ops.body import draw_body
 from tasks.ops.carry import Evidence, Window, join, sureness
-from tasks.ops.depth_order import in_front, told_by_colours
-from tasks.ops.identity_evidence import MISSED, SEEN, Actors, Learned, actors_of, distances, evidence_of, learn, learn_around, looks
+from tasks.ops.depth_order import alike, in_front
+from tasks.ops.identity_evidence import (
+    MISSED,
+    SEEN,
+    Actors,
+    Learned,
+    actors_of,
+    distances,
+    evidence_of,
+    learn,
+    learn_around,
+    looks,
+)
 from tasks.ops.joint_cut import decide, enlarge, union
 from tasks.ops.mask_ops import box_of
 from tasks.ops.occlusion import flags, visible_shares
 from tasks.ops.scenery import Scenery, camera_step, is_still
 
-
-_LOWER = 0.15  # torsos by which feet lie lower when they surely do
 _FEW = 30  # pixels of a mask below which a carried one is none
 _SUPPORT = 0.5  # nats a pixel that a carried mask must have of its frame's own colours
 
@@ -141,30 +150,23 @@ class Run:
             for p in self.actors.live(t):
                 own[p][t] = self._evidence(p, t, learned, scenery)
         joined = join(own, self._motion)
-        ahead = self._order(own)
+        ahead = self._order(learned)
         for t in range(len(self.pictures)):
             who = self.actors.live(t)
             if who:
                 yield t, self._cut(t, who, own, joined, ahead)
 
-    def _order(self, own: list[list[Evidence | None]]) -> dict[tuple[int, int], np.ndarray]:
-        """(a, b) -> (T,) nats by which a is taken to be in front of b, for people whose bodies overlap."""
-        people, frames, a = len(own), len(self.pictures), self.actors
+    def _order(self, learned: Learned) -> dict[tuple[int, int], np.ndarray]:
+        """(a, b) -> (T,) nats by which a is taken to be in front of b."""
+        a = self.actors
         foot = np.where(a.score[:, :, 15:17] >= SEEN, a.keypoint[:, :, 15:17, 1], -np.inf).max(2)
-        out = {}
-        for i, j in itertools.combinations(range(people), 2):
-            told = np.full(frames, np.nan)
-            for t in range(frames):
-                one, two = own[i][t], own[j][t]
-                near = self.distance.get((i, t)), self.distance.get((j, t))
-                if one is not None and two is not None and near[0] is not None and near[1] is not None:
-                    told[t] = told_by_colours(one, two, near[0] < 0, near[1] < 0)
-            if np.isfinite(told).any():
-                with np.errstate(invalid="ignore"):
-                    gap = (foot[i] - foot[j]) / np.maximum(a.scale[[i, j]].mean(0), 1.0)
-                lower = np.clip(np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / _LOWER, -1, 1)
-                out[i, j] = in_front(told, lower, self.fps)
-        return out
+        foot = np.where(np.isfinite(foot), foot, np.nan)
+        return {
+            (i, j): in_front(
+                foot[i], foot[j], a.scale[[i, j]].mean(0), alike(learned.colour[i], learned.colour[j]), self.fps
+            )
+            for i, j in itertools.combinations(range(len(foot)), 2)
+        }
 
     def _scenery(self) -> Scenery:
         step = None

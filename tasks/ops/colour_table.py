@@ -31,4 +31,4 @@ def fit_table(bins: np.ndarray) -> np.ndarray:
     narrow = gaussian_filter(count, _NARROW, mode="nearest", truncate=2.5)
     wide = gaussian_filter(count, _WIDE, mode="nearest", truncate=2.5)
     density = _SHARES[0] * narrow + _SHARES[1] * wide + _SHARES[2] / total
-    return np.log(density).reshape(-1).astype(np.float32)
+    return np.log(density / density.sum()).reshape(-1).astype(np.float32)

@@ -1,46 +1,36 @@
-"""Evidence of people who overlap -> who is in front of whom, frame by frame."""
+"""Feet and clothes of people who overlap -> who is taken to be in front, where colours do not tell."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tasks.ops.carry import Evidence
-
-_CLEAR = 2.0  # nats a pixel at most
-_FEET = 0.5  # nats for the one whose feet are lower: on a floor they are nearer; in a lift, or a jump, they are not
-_SURE = 1.0  # nats from colours at which the feet no longer count
+_FEET = 1.0  # nats for the one whose feet are lower: on a floor they are nearer to the camera
+_LOWER = 0.15  # torsos by which feet lie lower when they surely do
+_LIFTED = 0.7  # torsos from which one of the two is off the floor, and feet tell nothing
 _SMOOTH_S = 0.25
-_MOST = 2.0
-_FEW = 20  # pixels of an overlap that tell nothing
+_DIFFERENT = 0.5  # of their colours that two share when each pixel tells by itself whose it is
 
 
-def told_by_colours(a: Evidence, b: Evidence, body_a: np.ndarray, body_b: np.ndarray) -> float:
-    """Nats a pixel for a in front of b where both bodies are drawn; NaN where they hardly overlap.
+def alike(table_a: np.ndarray, table_b: np.ndarray) -> float:
+    """0..1: how far two people's colours, log densities (B,), are the same; 0 where they tell the two apart.
 
-    body_a and body_b (h, w) bool of the windows of the evidence. Whose colours are seen there is in front.
+    The Bhattacharyya coefficient of the two, from where colours begin to be shared.
     """
-    x0, y0 = max(a.window[0], b.window[0]), max(a.window[1], b.window[1])
-    x1, y1 = min(a.window[2], b.window[2]), min(a.window[3], b.window[3])
-    if x0 >= x1 or y0 >= y1:
-        return np.nan
-    in_a = np.s_[y0 - a.window[1] : y1 - a.window[1], x0 - a.window[0] : x1 - a.window[0]]
-    in_b = np.s_[y0 - b.window[1] : y1 - b.window[1], x0 - b.window[0] : x1 - b.window[0]]
-    both = body_a[in_a] & body_b[in_b]
-    if np.count_nonzero(both) < _FEW:
-        return np.nan
-    return float(np.clip(a.odds[in_a][both] - b.odds[in_b][both], -_CLEAR, _CLEAR).mean())
+    shared = float(np.exp((table_a.astype(np.float64) + table_b) / 2).sum())
+    return min(max((shared - _DIFFERENT) / (1 - _DIFFERENT), 0.0), 1.0)
 
 
-def in_front(told: np.ndarray, lower: np.ndarray, fps: float) -> np.ndarray:
-    """(T,) nats for a in front of b: what colours tell (T,), NaN where nothing, smoothed in time, and the feet.
+def in_front(foot_a: np.ndarray, foot_b: np.ndarray, torso: np.ndarray, likeness: float, fps: float) -> np.ndarray:
+    """(T,) nats for a in front of b; negative for b in front.
 
-    lower (T,): 1 where a's feet are lower in the picture, -1 where b's are, 0 where it is even or not known.
+    foot (T,) the y of each one's lower foot, NaN where it is not seen; torso (T,) their unit of length; likeness as of
+    `alike`: people in other clothes are told apart pixel by pixel, an arm in front and a leg behind.
     """
-    known = np.isfinite(told)
+    with np.errstate(invalid="ignore"):
+        gap = (foot_a - foot_b) / np.maximum(torso, 1.0)
+        known = np.isfinite(gap) & (np.abs(gap) < _LIFTED)
     reach = max(1, round(_SMOOTH_S * fps))
-    kernel = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
-    value = np.convolve(np.where(known, told, 0.0), kernel, "same")[: len(told)]
-    count = np.convolve(known.astype(float), kernel, "same")[: len(told)]
-    colour = np.where(count > 0, value / np.maximum(count, 1e-9), 0.0)
-    feet = _FEET * lower * np.clip(1 - np.abs(colour) / _SURE, 0, 1)
-    return np.clip(colour + feet, -_MOST, _MOST)
+    kernel = 1.0 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+    total = np.convolve(np.where(known, np.clip(gap / _LOWER, -1, 1), 0.0), kernel)[reach:-reach]
+    count = np.convolve(known.astype(float), kernel)[reach:-reach]
+    return _FEET * likeness * total / np.maximum(count, 1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,7 @@ def _bridged(score: np.ndarray, seen: np.ndarray, present: np.ndarray, most: int
     out = score.copy()
     for p in range(len(score)):
         found = np.flatnonzero(seen[p])
-        for a, b in zip(found[:-1], found[1:], strict=True):
+        for a, b in itertools.pairwise(found):
             if 1 < b - a <= most + 1 and present[p, a:b].all():
                 out[p, a + 1 : b] = np.maximum(out[p, a + 1 : b], np.minimum(score[p, a], score[p, b]) / 2)
     return out
