@@ -23,8 +23,8 @@ from tests.draw_tracks import FPS, SIZE, Figure, modal, picture, walk
 
 T = 24
 CROSSING = [
-    Figure(x=walk(60, 130, T), foot=112, pieces=[(0, T)]),
-    Figure(x=walk(140, 70, T), foot=104, look=1, pieces=[(0, T)]),
+    Figure(x=list(walk(60, 130, T)), foot=112, pieces=[(0, T)]),
+    Figure(x=list(walk(140, 70, T)), foot=104, look=1, pieces=[(0, T)]),
 ]
 
 
@@ -95,7 +95,7 @@ def test_a_person_whom_the_detector_missed_is_carried_through() -> None:
 
 def test_nobody_is_made_up_where_the_picture_shows_nobody() -> None:
     """One is gone from the picture, but not from what was bound: no mask, nothing visible, a box between."""
-    gone = replace(CROSSING[1], x=np.r_[walk(150, 150, 6), walk(400, 400, 12), walk(150, 150, 6)])
+    gone = replace(CROSSING[1], x=[150.0] * 6 + [400.0] * 12 + [150.0] * 6)
     figures = [CROSSING[0], gone]
     people = given(figures, [(1, t) for t in range(6, 18)])
     box = people.box.copy()

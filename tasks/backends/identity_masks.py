@@ -31,6 +31,7 @@ from tasks.ops.mask_ops import box_of
 from tasks.ops.occlusion import flags, visible_shares
 from tasks.ops.scenery import Scenery, camera_step, is_still
 
+_CORE = 0.05  # torsos from the drawn body within which a first mask is believed
 _FEW = 30  # pixels of a mask below which a carried one is none
 _SUPPORT = 0.5  # nats a pixel that a carried mask must have of its frame's own colours
 
@@ -181,13 +182,14 @@ class Run:
     def _learned(self, scenery: Scenery) -> Learned:
         """Colours from the masks there are, then again, with the girth, from what these colours lead to."""
         chosen = [(p, t) for p, frames in enumerate(looks(self.actors)) for t in frames]
-        inside = {}
+        inside: dict[tuple[int, int], np.ndarray] = {}
         for p, t in chosen:
-            distance = self.distance[p, t]
-            near = distance < 0.05 if distance is not None else None
-            mask = self.masks.get((p, t), near)
-            inside[p, t] = mask & near if near is not None else mask
-        inside = {key: mask for key, mask in inside.items() if mask is not None}
+            distance, mask = self.distance[p, t], self.masks.get((p, t))
+            if distance is not None:
+                near = distance < _CORE
+                inside[p, t] = near if mask is None else mask & near
+            elif mask is not None:
+                inside[p, t] = mask
         around = learn_around(self.pictures, self.free)
         learned = learn(self.pictures, self.actors, inside, self.distance, around, girth=False)
         in_time = sorted(inside, key=lambda pair: pair[::-1])
