@@ -37,18 +37,3 @@ def reorder_poses(people: People, slot: np.ndarray) -> People:
         score=people.score[slot, frames],
         flag=people.flag[slot, frames],
     )
-
-
-def num_cycles(order: np.ndarray) -> int:
-    """How many rings of two or more a permutation (P,) moves things around in.
-
-    >>> num_cycles(np.array([1, 0, 2, 4, 3]))
-    2
-    """
-    left, count = set(np.flatnonzero(order != np.arange(len(order))).tolist()), 0
-    while left:
-        at = left.pop()
-        count += 1
-        while (at := int(order[at])) in left:
-            left.remove(at)
-    return count

@@ -23,7 +23,6 @@ from tasks.ops.repair_poses import own_poses, runs
 from tasks.ops.repair_steps import Scales, Steps, steps_of
 from tasks.ops.repair_swaps import Order, find_order
 
-
 FILL_S = 0.25
 
 
@@ -47,7 +46,8 @@ def repair(
     kind `repair` name what was done; those of kind `doubt` name where the next best course is nearly as good: there the
     confidence is lowered. The events are in the people's own too. Identities keep the names that they have at first.
     """
-    if people.num_people == 0:
+    if people.num_people == 0 or people.num_frames < 3:
+        # Of two frames none is broken off from the others.
         return people, ()
     care = care or Care()
     events: list[Event] = []

@@ -56,7 +56,7 @@ def without(people: People, rows: list[int]) -> People:
 
 
 def _give_back(people: People, rows: list[int], keep: list[int]) -> People:
-    """A ghost that lies where a person was just before it came, and is when it has gone, was a part of them."""
+    """A ghost that lies where a person was just before it came, or is when it has gone, was a part of them."""
     crops, frames = MaskCrops(people.mask), people.num_frames
     counts, box = None, people.box.copy()
     for ghost in rows:
@@ -70,7 +70,7 @@ def _give_back(people: People, rows: list[int], keep: list[int]) -> People:
                 window = crops.window(np.concatenate([at, around.ravel()]))
                 part, *own = crops.stack(at, window)
                 before, after = (crops.stack(side, window) for side in around.T)
-                share = (part & before & after).sum((1, 2)) / max(int(part.sum()), 1)
+                share = (part & (before | after)).sum((1, 2)) / max(int(part.sum()), 1)
                 owner = int(share.argmax())
                 if share[owner] < 0.3:
                     continue

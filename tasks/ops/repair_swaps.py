@@ -20,6 +20,7 @@ from tasks.ops.repair_steps import FOUND, Steps, bend
 
 _MOST_ALL = 6  # so many people: every permutation is looked at; of more, those that move at most four rows
 _POSES_ALONE = 8.0  # nats against two poses, and not their bodies, changing hands in one step
+_MOST_KEPT = 64  # steps into one frame, the likeliest by positions: of a knot of people more are possible
 _CHUNK = 256  # frames whose permutations are priced at a time
 
 
@@ -107,7 +108,9 @@ def _options(steps: Steps, swap_nats: float, slack: float) -> Iterator[tuple[np.
                 near[1:], off[:] = False, False
             body = np.concatenate([orders[near], np.repeat(orders[:1], off.sum(), 0)])
             apart = np.concatenate([np.full((near.sum(), num), -1), orders[off]])
-            yield body, apart, np.concatenate([together[i, near], alone[i, off]])
+            nats = np.concatenate([together[i, near], alone[i, off]])
+            kept = np.r_[0, 1 + np.argsort(nats[1:], kind="stable")[: _MOST_KEPT - 1]]
+            yield body[kept], apart[kept], nats[kept]
 
 
 def _total(link: np.ndarray, orders: np.ndarray) -> np.ndarray:
