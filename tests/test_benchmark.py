@@ -20,8 +20,8 @@ from tasks import stress
 from tasks.batch import Env
 from tasks.filming import Config, film_crossing
 from tasks.ops.crossings import SCENARIOS, crossings
-from tasks.rivals import CHOSEN
-from tests.bench.rivals import GRID, rival
+from tasks.rivals import CHOSEN, rival
+from tests.bench.rivals import GRID
 from tests.test_report_browser import browser
 
 __all__ = ["browser"]

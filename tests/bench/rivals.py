@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.rivals import CHOSEN, Rival
+from tasks.rivals import CHOSEN, OCCLUBOOST_DEFAULTS, rival
 
 SEED, CLIPS, SECONDS = 9000, 12, 4.0
 
@@ -28,17 +28,6 @@ _BOTSORT_YAML = {
     "cmc_method": "sof", "fuse_first_associate": True, "proximity_thresh": 0.6084, "appearance_thresh": 0.6189,
     "unconfirmed_emb_scale": 2.5445, "second_match_thresh": 0.288, "unconfirmed_match_thresh": 0.4115,
     "removed_stracks_buffer": 329,
-}  # fmt: skip
-_OCCLUBOOST_YAML = {
-    "det_thresh": 0.5679, "iou_threshold": 0.2957, "cmc_method": "sof", "min_box_area": 73,
-    "aspect_ratio_thresh": 1.4888, "lambda_iou": 1.0785, "lambda_mhd": 0.3044, "lambda_shape": 1.6709,
-    "use_dlo_boost": True, "dlo_boost_coef": 1.2062, "use_duo_boost": False, "s_sim_corr": False, "use_rich_s": False,
-    "use_sb": True, "use_vt": True, "recovery_appearance_thresh": 0.6733, "recovery_iou_thresh": 0.2438,
-    "recovery_max_age": 113, "feat_alpha": 0.8324, "track_low_thresh": 0.0447, "use_second_pass": True,
-    "second_iou_thresh": 0.8132, "second_appearance_thresh": 0.3641, "second_pass_max_age": 8,
-    "second_pass_min_hits": 7, "new_track_thresh": 0.7128, "confirm_hits": 2, "instant_confirm_thresh": 0.6784,
-    "tentative_max_age": 3, "duplicate_iou_thresh": 0.9572, "ams_alpha0": 0.8732, "ams_threshold": 0.9206,
-    "ams_buffer_size": 57, "ams_shrink_ratio": 0.6935, "lambda_emb_multiplier": 2.9476,
 }  # fmt: skip
 _LOW = {"track_high_thresh": 0.4, "new_track_thresh": 0.5}
 _RECOVER = {"recovery_appearance_thresh": 0.6733, "recovery_iou_thresh": 0.2438, "recovery_max_age": 113}
@@ -61,6 +50,7 @@ GRID: dict[str, tuple[tuple[str, float, dict[str, Any]], ...]] = {
         ("BoxMOT's defaults", 40 / 30, _BOTSORT_YAML),
         ("BoxMOT's defaults, our thresholds, 4 s", 4.0, {**_BOTSORT_YAML, **_LOW}),
         ("the same, no camera", 4.0, {**_BOTSORT_YAML, **_LOW, **_NO_CAMERA}),
+        ("the same, appearance at any distance", 4.0, {**_BOTSORT_YAML, **_LOW, "proximity_thresh": 1.0}),
     ),
     "occluboost": (
         ("our thresholds, 1 s", 1.0, {}),
@@ -68,24 +58,30 @@ GRID: dict[str, tuple[tuple[str, float, dict[str, Any]], ...]] = {
         ("no camera", 4.0, _NO_CAMERA),
         ("with global association", 4.0, {"gta_enabled": True}),
         ("with recovery by appearance", 4.0, _RECOVER),
-        ("BoxMOT's defaults", 146 / 30, _OCCLUBOOST_YAML),
+        ("BoxMOT's defaults", 146 / 30, OCCLUBOOST_DEFAULTS),
         (
             "BoxMOT's defaults, our thresholds, 4 s",
             4.0,
-            {**_OCCLUBOOST_YAML, "det_thresh": 0.4, "new_track_thresh": 0.5},
+            {**OCCLUBOOST_DEFAULTS, "det_thresh": 0.4, "new_track_thresh": 0.5},
         ),
         (
             "the same, with global association",
             4.0,
-            {**_OCCLUBOOST_YAML, "det_thresh": 0.4, "new_track_thresh": 0.5, "gta_enabled": True},
+            {**OCCLUBOOST_DEFAULTS, "det_thresh": 0.4, "new_track_thresh": 0.5, "gta_enabled": True},
+        ),
+        (
+            "the same, appearance trusted more",
+            4.0,
+            {
+                **OCCLUBOOST_DEFAULTS,
+                "det_thresh": 0.4,
+                "new_track_thresh": 0.5,
+                "gta_enabled": True,
+                "gta_appearance_thresh": 0.35,
+            },
         ),
     ),
 }
-
-
-def rival(name: str, buffer_s: float, settings: dict[str, Any]) -> Rival:
-    """A point of the grid."""
-    return Rival(name=name, buffer_s=buffer_s, settings=tuple(sorted(settings.items())))  # type: ignore[arg-type]
 
 
 def main(argv: Sequence[str]) -> int:
