@@ -56,7 +56,7 @@ def people_of(tracks: list[np.ndarray]) -> People:
         x0, y0, x1, y1 = box[p, t].astype(int)
         masks[:p, t, y0:y1, x0:x1] = False
         masks[p, t, y0:y1, x0:x1] = True
-    inside = ((keypoint >= 0) & (keypoint < (w, h))).all(-1)
+    inside = np.asarray(((keypoint >= 0) & (keypoint < (w, h))).all(-1))
     x, y = np.floor(keypoint.clip(0, w - 1)).astype(int).transpose(3, 0, 1, 2)
     person, t = np.arange(num)[:, None, None], np.arange(frames)[None, :, None]
     flag = np.where(inside, np.where(masks[person, t, y, x], VISIBLE, HIDDEN), UNKNOWN).astype(np.uint8)
