@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.index import DatasetInfo
 from datasets.records import Cast, Clip, Segments, load_record, save_record
 from datasets.store import Store
 from datasets.video import VideoWriter
 from tasks.batch import Batch, Env, Item
 from tasks.clips import cast_of
 from tasks.identify import Config, identify
+from tasks.ops.dataset_card import dataset_card
 from tasks.ops.hints import check_hints, hinted_kind
 from tasks.ops.identities import name_people, own_threshold
 from tests import tiny_weights
@@ -210,3 +212,21 @@ def test_kinds_of_the_robot_clip(shared: Path) -> None:
     assert isinstance(clip.segments, Segments)
     assert clip.cast.kind == ("human", "robot")
     assert clip.cast.kind_confidence.min() > 0.6
+
+
+def test_the_card_counts_distinct_identities() -> None:
+    """p0001 of one source is in two clips; that of another source is somebody else."""
+    casts = [("a", ("p0001", "p0002")), ("a", ("p0001",)), ("b", ("p0001", "p0002"))]
+    rows = [
+        {
+            "verdict": "accepted", "licence": "", "num_people": len(names), "num_frames": 50, "duration_s": 2.0,
+            "source_sha256": group, "split_group": group, "split": "train", "kinds": ["human"] * len(names),
+            "identities": list(names), "reasons": [],
+        }
+        for group, names in casts
+    ]  # fmt: skip
+    info = DatasetInfo(format=1, name="x", generation=1, configuration="", counts={}, files={}, shards=())
+    card = dataset_card(info, rows, [], {})
+    assert "| identities | 4 | 0 |" in card
+    assert "### Identities\n\n4 distinct. " in card
+    assert "| clips a person is in | identities |\n| --- | --- |\n| 1 | 3 |\n| 2 | 1 |" in card
