@@ -16,7 +16,7 @@ from tasks.ops.bind import Rules
 from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
 
-VERSION = 2
+VERSION = 3
 NEVER = 2.0  # an intersection over union that no boxes have
 
 

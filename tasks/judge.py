@@ -26,7 +26,7 @@ from tasks.ops.rules import judge as verdict_of
 from tasks.ops.scores import measure, unsure_spans
 from tasks.refine import misfits_of
 
-VERSION = 1
+VERSION = 2
 # Sharpness and standstill are taken at no more than this height: it is what a person in the frame is seen at later.
 _LOOK_HEIGHT = 360
 

@@ -29,7 +29,7 @@ from tasks.ops.quick_mask import quick_mask
 from tasks.ops.tracklets import Limits, Rows, adopt, cut
 from tasks.ops.unlooked import unlooked
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

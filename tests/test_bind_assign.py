@@ -57,7 +57,8 @@ for _a, _b in ((0, 2), (1, 3), (2, 4), (3, 5)):
     LINK[_a, _b] = 0.0
 LINK[0, 3], LINK[1, 2], LINK[2, 5], LINK[3, 4] = 3.0, 3.0, 0.5, 0.5
 LINK[0, 4] = LINK[0, 5] = LINK[1, 4] = LINK[1, 5] = 20.0
-NETWORK = Network(link=LINK, start=np.zeros(6), end=np.zeros(6), nobody=np.full(6, 50.0))
+FIRST = np.array([0, 0, 10, 10, 20, 20])
+NETWORK = Network(first=FIRST, stop=FIRST + 9, link=LINK, start=np.zeros(6), end=np.zeros(6), nobody=np.full(6, 50.0))
 CHAINS = [[0, 2, 4], [1, 3, 5]]
 
 

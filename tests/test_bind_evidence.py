@@ -38,7 +38,7 @@ def track(
 def costs(a: Track, b: Track) -> float:
     """Nats against b being a."""
     gap = (b.start - a.stop + 1) / FPS
-    return continuation(last_end(a, FPS), first_end(b, FPS), gap, AREA, MotionScales())
+    return float(continuation(last_end(a, FPS), first_end(b, FPS), gap, AREA, MotionScales()))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_the_next_frame_is_surer_than_a_second_later() -> None:
 
 
 def test_motion_looks_the_same_backwards() -> None:
-    a = End(place=np.array([100.0, 150]), velocity=np.array([40.0, 0]), doubt=np.array([3.0, 3]), height=100.0)
-    b = End(place=np.array([130.0, 150]), velocity=np.array([35.0, 0]), doubt=np.array([3.0, 3]), height=100.0)
+    a = End(place=np.array([100.0, 150]), velocity=np.array([40.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0))
+    b = End(place=np.array([130.0, 150]), velocity=np.array([35.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0))
     # Seen from the end the same two ends, with their velocities turned about; only b's own share of `anywhere` differs.
     there = continuation(a, b, 0.8, AREA, MotionScales())
     back = continuation(replace(b, velocity=-b.velocity), replace(a, velocity=-a.velocity), 0.8, AREA, MotionScales())

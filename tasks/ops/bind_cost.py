@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tasks.ops.bind_motion import End, MotionScales, continuation, first_end, last_end, size_change
+from tasks.ops.bind_motion import End, MotionScales, continuation, first_end, last_end, size_change, stacked
 from tasks.ops.look_model import LookPrior
 from tasks.ops.tracks import Track
 
@@ -32,6 +32,8 @@ class Costs:
 class Network:
     """N tracks by first frame and what each step between them costs; infinite where there is none."""
 
+    first: np.ndarray  # (N,) first frame
+    stop: np.ndarray  # (N,) one past the last
     link: np.ndarray  # (N, N) the second being the same person as the first, next seen
     start: np.ndarray  # (N,) someone's first sight
     end: np.ndarray  # (N,) someone's last sight
@@ -45,9 +47,12 @@ def network_of(tracks: Sequence[Track], frames: int, fps: float, size: tuple[int
     starts = np.array([track.start for track in tracks])
     for i, track in enumerate(tracks):
         near = np.flatnonzero((starts >= track.stop) & (starts <= track.stop + costs.window_s * fps))
-        for j in near.tolist():
-            link[i, j] = link_cost(last[i], first[j], (starts[j] - track.stop + 1) / fps, size, costs)
+        if len(near):
+            wait_s = (starts[near] - track.stop + 1) / fps
+            link[i, near] = link_cost(last[i], stacked([first[j] for j in near]), wait_s, size, costs)
     return Network(
+        first=starts,
+        stop=np.array([track.stop for track in tracks]),
         link=link,
         start=np.array([_border(track.start == 0, track.box[0], size, costs) for track in tracks]),
         end=np.array([_border(track.stop == frames, track.box[-1], size, costs) for track in tracks]),
@@ -55,8 +60,8 @@ def network_of(tracks: Sequence[Track], frames: int, fps: float, size: tuple[int
     )
 
 
-def link_cost(a: End, b: End, wait_s: float, size: tuple[int, int], costs: Costs) -> float:
-    """Nats against a track that begins as b being the same person as one that ends as a, `wait_s` before."""
+def link_cost(a: End, b: End, wait_s: np.ndarray, size: tuple[int, int], costs: Costs) -> np.ndarray:
+    """Nats against tracks that begin as b (stacked) being the same person as one that ends as a, `wait_s` before."""
     area = float(size[0] * size[1])
     motion = continuation(a, b, wait_s, area, costs.motion)
     return motion + size_change(a, b, wait_s, costs.motion) + costs.unseen * wait_s

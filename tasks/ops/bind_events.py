@@ -10,7 +10,7 @@ import numpy as np
 
 from datasets.records import Event
 from tasks.ops.bind_cost import at_edge
-from tasks.ops.boxes import iou
+from tasks.ops.boxes import paired_iou
 from tasks.ops.cast import LeftOut, Shot
 from tasks.ops.spans import Spans
 
@@ -109,9 +109,7 @@ def _contacts(spans: Spans, visible: np.ndarray, shot: Shot, touch: float) -> li
     num = len(spans.row)
     for p, q in itertools.combinations(range(num), 2):
         both = spans.present[p] & spans.present[q]
-        near = np.zeros(shot.frames, bool)
-        for t in np.flatnonzero(both):
-            near[t] = iou(spans.box[p, t][None], spans.box[q, t][None])[0, 0] > touch
+        near = both & (paired_iou(spans.box[p], spans.box[q]) > touch)
         for start, stop in runs(near, bridge=round(0.2 * shot.fps)):
             before, after = _side(spans, p, q, start - 1), _side(spans, p, q, stop)
             covered = [float(visible[i, start:stop].min()) for i in (p, q)]

@@ -7,7 +7,7 @@ import numpy as np
 from datasets.masks import Masks, encode_window
 from datasets.records import Segments, Tracklets
 from tasks.ops.bind_bodies import Bodies
-from tasks.ops.boxes import iou
+from tasks.ops.boxes import iou, paired_iou
 from tasks.ops.cast import Shot
 from tasks.ops.mask_crops import MaskCrops, Window
 from tasks.ops.mask_ops import box_of, move_mask
@@ -129,6 +129,6 @@ def _fillings(spans: Spans, segment: np.ndarray) -> dict[tuple[int, int], int]:
 
 def _believe_boxes(box: np.ndarray, spans: Spans) -> None:
     """Where a mask lies elsewhere than the box it was cut out of, the mask is wrong: the found box stands."""
-    for p, t in zip(*np.nonzero(spans.row >= 0), strict=True):
-        if iou(box[p, t][None], spans.box[p, t][None])[0, 0] < _AGREES:
-            box[p, t] = spans.box[p, t]
+    p, t = np.nonzero(spans.row >= 0)
+    wrong = paired_iou(box[p, t], spans.box[p, t]) < _AGREES
+    box[p[wrong], t[wrong]] = spans.box[p[wrong], t[wrong]]

@@ -5,6 +5,7 @@ All lengths are in heights of the person, times in seconds, places as a camera t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class End:
     place: np.ndarray  # (2,) middle of the box, pixels
     velocity: np.ndarray  # (2,) pixels a second, forward in time
     doubt: np.ndarray  # (2,) spread of the velocity, pixels a second
-    height: float  # pixels
+    height: np.ndarray  # () pixels
 
 
 def first_end(track: Track, fps: float) -> End:
@@ -54,25 +55,36 @@ def last_end(track: Track, fps: float) -> End:
     return _end(track.frame, track.steady, track.apart, fps, 1)
 
 
-def continuation(a: End, b: End, gap_s: float, area: float, scales: MotionScales) -> float:
+def stacked(ends: Sequence[End]) -> End:
+    """Several ends as one, each field with an axis more in front."""
+    return End(
+        place=np.stack([end.place for end in ends]),
+        velocity=np.stack([end.velocity for end in ends]),
+        doubt=np.stack([end.doubt for end in ends]),
+        height=np.array([end.height for end in ends]),
+    )
+
+
+def continuation(a: End, b: End, gap_s: np.ndarray | float, area: float, scales: MotionScales) -> np.ndarray:
     """Nats against b being how a goes on after `gap_s`, beside b being someone who comes up anywhere.
 
     A mixture: going on at the mean of both velocities; turning back the way a came; stopped, so that b's velocity says
-    nothing; anything.
-    area: of the picture, square pixels. Negative log of p(place, velocity of b | a) / p(place, velocity of b).
+    nothing; anything. area: of the picture, square pixels. Negative log of p(place, velocity of b | a) / p(place, velocity
+    of b). Where b is stacked, one figure for each.
     """
-    height = float(np.sqrt(a.height * b.height))
+    height = np.sqrt(a.height * b.height)[..., None]
+    gap = np.asarray(gap_s, float)[..., None]
     apart = (b.place - a.place) / height
     va, vb = a.velocity / height, b.velocity / height
     da, db = a.doubt / height, b.doubt / height
     place, speed = np.array(scales.place), np.array(scales.speed)
-    steer = np.array(scales.steer) * (1 + scales.turn * gap_s / 0.5)
-    drift = np.sqrt(place**2 + (np.array(scales.drift) * gap_s) ** 2 + (da**2 + db**2) / 4 * gap_s**2)
+    steer = np.array(scales.steer) * (1 + scales.turn * gap / 0.5)
+    drift = np.sqrt(place**2 + (np.array(scales.drift) * gap) ** 2 + (da**2 + db**2) / 4 * gap**2)
     change = np.sqrt(steer**2 + da**2 + db**2)
-    on = _normal(apart - (va + vb) / 2 * gap_s, drift) + _normal(vb - va, change)
+    on = _normal(apart - (va + vb) / 2 * gap, drift) + _normal(vb - va, change)
     back = _normal(apart, drift) + _normal(vb + va, change)
-    free = _normal(apart, np.sqrt(place**2 + (np.array(scales.free) * gap_s) ** 2))
-    anywhere = -float(np.log(max(area / height**2, 1.0)))
+    free = _normal(apart, np.sqrt(place**2 + (np.array(scales.free) * gap) ** 2))
+    anywhere = -np.log(np.maximum(area / height[..., 0] ** 2, 1.0))
     own = _normal(vb, np.sqrt(speed**2 + db**2))
     log_same = np.logaddexp.reduce(
         [
@@ -82,18 +94,20 @@ def continuation(a: End, b: End, gap_s: float, area: float, scales: MotionScales
             np.log(scales.odd) + anywhere + own,
         ]
     )
-    return float(anywhere + own - log_same)
+    return np.asarray(anywhere + own - log_same)
 
 
-def size_change(a: End, b: End, gap_s: float, scales: MotionScales, most: float = 3.0) -> float:
+def size_change(
+    a: End, b: End, gap_s: np.ndarray | float, scales: MotionScales, most: float = 3.0
+) -> np.ndarray:
     """Nats against a person of a's height being of b's after a gap, beside anybody's height; at most `most`."""
-    spread = np.hypot(scales.size, scales.grow * gap_s)
-    return float(min(0.5 * (np.log(b.height / a.height) / spread) ** 2, most))
+    spread = np.hypot(scales.size, scales.grow * np.asarray(gap_s))
+    return np.minimum(0.5 * (np.log(b.height / a.height) / spread) ** 2, most)
 
 
-def _normal(x: np.ndarray, spread: np.ndarray) -> float:
-    """Log of a normal density with independent axes."""
-    return float((-0.5 * (x / spread) ** 2 - np.log(spread) - 0.5 * np.log(2 * np.pi)).sum())
+def _normal(x: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Log of a normal density with independent axes, the last of x."""
+    return (-0.5 * (x / spread) ** 2 - np.log(spread) - 0.5 * np.log(2 * np.pi)).sum(-1)
 
 
 def _end(frame: np.ndarray, box: np.ndarray, apart: np.ndarray, fps: float, side: int) -> End:
@@ -103,7 +117,7 @@ def _end(frame: np.ndarray, box: np.ndarray, apart: np.ndarray, fps: float, side
     clear = near & (apart >= _CLEAR)
     rows = np.flatnonzero(clear if clear.sum() >= 3 else near)
     middle = (box[rows, :2] + box[rows, 2:]) / 2
-    height = float(np.median(box[rows, 3] - box[rows, 1]))
+    height = np.median(box[rows, 3] - box[rows, 1])
     t = (frame[rows] - frame[last]) / fps
     jitter = 0.04 * height  # of a detector's box from frame to frame
     if len(rows) < 3:

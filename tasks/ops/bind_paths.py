@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,24 +15,39 @@ _MOST = 8.0  # nats that one frame may say
 _FRAMES = 3.0  # frames after one another are wrong alike: a track counts as at most so many
 
 
-def off_path(track: Track, chain: Sequence[Track], fps: float) -> float:
-    """Nats against a track being the person of this chain of sure tracks, by where it lies; infinite where that person
-    is seen elsewhere."""
-    found = np.concatenate([other.frame for other in chain])
-    if np.isin(track.frame, found).any() or any(_within(track, other) for other in chain):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Path:
+    """A person's sure tracks, frame by frame."""
+
+    start: np.ndarray  # (n,) first frames of the tracks, ascending
+    stop: np.ndarray  # (n,) one past their last
+    found: np.ndarray  # (m,) frames, ascending
+    steady: np.ndarray  # (m, 4) boxes
+
+
+def path_of(chain: Sequence[Track]) -> Path:
+    """The path of a chain of tracks in order of time."""
+    return Path(
+        start=np.array([track.start for track in chain]),
+        stop=np.array([track.stop for track in chain]),
+        found=np.concatenate([track.frame for track in chain]),
+        steady=np.concatenate([track.steady for track in chain]),
+    )
+
+
+def off_path(track: Track, path: Path, fps: float) -> float:
+    """Nats against a track being the person of this path, by where it lies; infinite where that person is seen
+    elsewhere at the time."""
+    if np.searchsorted(path.stop, track.start, side="right") < np.searchsorted(path.start, track.stop):
         return float("inf")
-    box = np.concatenate([other.steady for other in chain])
-    foreseen = np.stack([np.interp(track.frame, found, box[:, k]) for k in range(4)], 1)
-    after = np.clip(np.searchsorted(found, track.frame), 0, len(found) - 1)
-    before = np.maximum(np.searchsorted(found, track.frame) - 1, 0)
-    away = np.minimum(np.abs(found[after] - track.frame), np.abs(track.frame - found[before])) / fps
+    last = len(path.found) - 1
+    after = int(np.searchsorted(path.found, track.start))
+    a, b = max(after - 1, 0), min(after, last)
+    share = (track.frame - path.found[a]) / max(path.found[b] - path.found[a], 1)
+    foreseen = path.steady[a] + np.clip(share, 0, 1)[:, None] * (path.steady[b] - path.steady[a])
+    away = np.minimum(np.abs(path.found[b] - track.frame), np.abs(track.frame - path.found[a])) / fps
     height = np.maximum(foreseen[:, 3] - foreseen[:, 1], 1.0)
     middle = (track.steady[:, :2] + track.steady[:, 2:] - foreseen[:, :2] - foreseen[:, 2:]) / 2 / height[:, None]
     spread = _AT_ONCE + _GROWTH * away
     off = np.minimum(0.5 * (middle**2).sum(1) / spread**2, _MOST)
     return float(off.mean() * min(len(off), _FRAMES))
-
-
-def _within(track: Track, other: Track) -> bool:
-    """Whether a track lies in time between the first and last frame of another."""
-    return track.start < other.stop and other.start < track.stop

@@ -32,13 +32,14 @@ def exchanges(chains: list[list[int]], network: Network, alike: np.ndarray) -> I
     """Every exchange. alike (N, N): nats for two tracks being one person by their looks."""
     for p, q in itertools.combinations(range(len(chains)), 2):
         a, b = chains[p], chains[q]
+        looks = _Looks(a, b, alike)
         places = list(_places(a, b, network))
         for n, (i, j, first) in enumerate(places):
-            to_end = first + _looks(a, b, (i, len(a)), (j, len(b)), alike)
+            to_end = first + looks.worse((i, len(a)), (j, len(b)))
             yield Exchange(people=(p, q), begin=(i, j), stop=(len(a), len(b)), cost=to_end)
             for k, m, second in places[n + 1 : n + 1 + _AHEAD]:
                 if k >= i and m >= j and (k, m) != (i, j):
-                    cost = first + second + _looks(a, b, (i, k), (j, m), alike)
+                    cost = first + second + looks.worse((i, k), (j, m))
                     yield Exchange(people=(p, q), begin=(i, j), stop=(k, m), cost=cost)
 
 
@@ -73,9 +74,18 @@ def margins(chains: list[list[int]], network: Network, alike: np.ndarray) -> lis
 
 
 def _places(a: list[int], b: list[int], network: Network) -> Iterator[tuple[int, int, float]]:
-    """(i, j, nats): a may go on with b's tracks from j on, and b with a's from i on, and how much worse that is."""
+    """(i, j, nats): a may go on with b's tracks from j on, and b with a's from i on, and how much worse that is.
+
+    Both have to be between tracks then: a's next begins no sooner than b's last ends, and the other way round. Tracks of
+    a chain are in order of time, so for each i that is a range of j.
+    """
+    never = network.stop.max(initial=0) + 1
+    last_b = np.concatenate([[-1], network.stop[b]])  # of b's first j tracks
+    next_b = np.concatenate([network.first[b], [never]])
     for i in range(len(a) + 1):
-        for j in range(len(b) + 1):
+        last_a = network.stop[a[i - 1]] if i else -1
+        next_a = network.first[a[i]] if i < len(a) else never
+        for j in range(int(np.searchsorted(next_b, last_a)), int(np.searchsorted(last_b, next_a, side="right"))):
             if (i, j) in ((0, 0), (len(a), len(b))):
                 continue
             crossed = _step(a, i, b, j, network) + _step(b, j, a, i, network)
@@ -92,20 +102,41 @@ def _step(a: list[int], i: int, b: list[int], j: int, network: Network) -> float
     return float(network.start[b[j]]) if j < len(b) else 0.0
 
 
-def _looks(
-    a: list[int], b: list[int], of_a: tuple[int, int], of_b: tuple[int, int], alike: np.ndarray
-) -> float:
-    """Nats by which looks are worse when a[i:k] and b[j:m] change hands."""
-    gone, come = a[slice(*of_a)], b[slice(*of_b)]
-    stay_a, stay_b = a[: of_a[0]] + a[of_a[1] :], b[: of_b[0]] + b[of_b[1] :]
-    now = likeness(a, alike) + likeness(b, alike)
-    return now - likeness(stay_a + come, alike) - likeness(stay_b + gone, alike)
-
-
 def likeness(chain: list[int], alike: np.ndarray) -> float:
     """Nats for these tracks being one person: of n(n - 1) / 2 pairs, n - 1 are independent."""
     looked = [i for i in chain if alike[i, i] > 0]
-    if len(looked) < 2:
-        return 0.0
     own = alike[np.ix_(looked, looked)]
-    return float((own.sum() - np.trace(own)) / len(looked))
+    return _pooled(float(own.sum() - np.trace(own)), len(looked))
+
+
+def _pooled(total: float, looked: int) -> float:
+    return total / looked if looked > 1 else 0.0
+
+
+class _Looks:
+    """Likeness of two chains whatever stretches they exchange, from sums over rectangles (integral images)."""
+
+    def __init__(self, a: list[int], b: list[int], alike: np.ndarray) -> None:
+        both = [*a, *b]
+        own = alike[np.ix_(both, both)].copy()
+        looked = np.diag(own) > 0
+        np.fill_diagonal(own, 0.0)
+        own[~looked] = 0.0
+        own[:, ~looked] = 0.0
+        self.split = len(a)
+        self.total = np.zeros((len(both) + 1, len(both) + 1))
+        self.total[1:, 1:] = own.cumsum(0).cumsum(1)
+        self.count = np.concatenate([[0], looked.cumsum()])
+        self.now = self._of([(0, len(a))]) + self._of([(len(a), len(both))])
+
+    def worse(self, of_a: tuple[int, int], of_b: tuple[int, int]) -> float:
+        """Nats by which looks are worse when a[i:k] and b[j:m] change hands."""
+        n, end = self.split, len(self.count) - 1
+        (i, k), (j, m) = of_a, (of_b[0] + n, of_b[1] + n)
+        return self.now - self._of([(0, i), (j, m), (k, n)]) - self._of([(n, j), (i, k), (m, end)])
+
+    def _of(self, parts: list[tuple[int, int]]) -> float:
+        """Likeness of one person made of these stretches."""
+        t = self.total
+        total = sum(float(t[b, d] - t[a, d] - t[b, c] + t[a, c]) for a, b in parts for c, d in parts)
+        return _pooled(total, int(sum(self.count[b] - self.count[a] for a, b in parts)))

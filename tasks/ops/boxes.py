@@ -28,6 +28,13 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(union > 0, both / np.where(union > 0, union, 1), 0.0)
 
 
+def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, 4), (N, 4) -> (N,) intersection over union of each with its like in order, 0 for empty boxes."""
+    both = area(np.concatenate([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])], -1))
+    union = area(a) + area(b) - both
+    return np.where(union > 0, both / np.where(union > 0, union, 1), 0.0)
+
+
 def covered(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, 4), (M, 4) -> (N, M) share of each a that b covers."""
     own = area(a)[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.ops.bind_assign import NOBODY, Problem, assign
 from tasks.ops.bind_cost import Costs, Network, network_of
-from tasks.ops.bind_paths import off_path
+from tasks.ops.bind_paths import off_path, path_of
 from tasks.ops.bind_solve import certainty, cover
 from tasks.ops.bind_swaps import margins, settle
 from tasks.ops.doubles import doubles
@@ -125,7 +125,7 @@ def _anchored(
     """Chains of anchors (indices of tracks), and how sure each step (track, next track) of a chain is."""
     own = [tracks[i] for i in anchors]
     part = Network(
-        link=network.link[np.ix_(anchors, anchors)],
+        first=network.first[anchors], stop=network.stop[anchors], link=network.link[np.ix_(anchors, anchors)],
         start=network.start[anchors], end=network.end[anchors], nobody=network.nobody[anchors],
     )  # fmt: skip
     model = learn(own, costs.look)
@@ -175,15 +175,13 @@ def _with_fragments(
     for k, chain in enumerate(people):
         own[k, chain] = 0.0
         nobody[chain] = np.inf
-    for i in range(num):
-        if i in anchors or i in passing:
-            continue
-        for k, chain in enumerate(people):
-            own[k, i] = off_path(tracks[i], [tracks[j] for j in chain], shot.fps)
     if not people:
         return np.full(num, NOBODY)
-    link = network.link
-    owner, _ = assign(Problem(own=own, nobody=nobody, link=link, start=network.start, end=network.end))
+    paths = [path_of([tracks[j] for j in chain]) for chain in people]
+    for i in range(num):
+        if i not in anchors and i not in passing:
+            own[:, i] = [off_path(tracks[i], path, shot.fps) for path in paths]
+    owner, _ = assign(Problem(own=own, nobody=nobody, link=network.link, start=network.start, end=network.end))
     return owner
 
 

@@ -11,6 +11,7 @@ from tasks.ops.tracks import Track
 
 _INSIDE = 0.8  # share of a single person's box that a box over two covers
 _WIDER = 1.25  # than either of the two
+_LONGEST_S = 1.6  # that a box over two lasts; one that lasts longer is somebody, with the other hidden behind
 _NEAR_S = 0.4  # in which two people end in one box, or come out of it
 
 
@@ -39,16 +40,18 @@ def unions(box: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 def doubles(tracks: Sequence[Track], fps: float) -> np.ndarray:
     """(N,) bool: tracks into which two tracks end at their beginning, or out of which two come at their end."""
-    return np.array([_holds_two(i, tracks, fps) for i in range(len(tracks))], bool)
-
-
-def _holds_two(i: int, tracks: Sequence[Track], fps: float) -> bool:
-    own, near = tracks[i], _NEAR_S * fps
-    early = np.median(own.steady[: max(round(near), 1)], 0)
-    late = np.median(own.steady[-max(round(near), 1) :], 0)
-    into = [t for t in tracks if t is not own and own.start - near <= t.stop <= own.start + near / 2 and t.start < own.start]
-    out = [t for t in tracks if t is not own and own.stop - near / 2 <= t.start <= own.stop + near and t.stop > own.stop]
-    return _two_within(early, [t.steady[-1] for t in into]) or _two_within(late, [t.steady[0] for t in out])
+    start, stop = np.array([t.start for t in tracks], int), np.array([t.stop for t in tracks], int)
+    near = _NEAR_S * fps
+    out = np.zeros(len(tracks), bool)
+    for i, own in enumerate(tracks):
+        if own.stop - own.start > _LONGEST_S * fps:
+            continue
+        few = max(round(near), 1)
+        into = np.flatnonzero((own.start - near <= stop) & (stop <= own.start + near / 2) & (start < own.start))
+        after = np.flatnonzero((own.stop - near / 2 <= start) & (start <= own.stop + near) & (stop > own.stop))
+        out[i] = _two_within(np.median(own.steady[:few], 0), [tracks[j].steady[-1] for j in into if j != i])
+        out[i] |= _two_within(np.median(own.steady[-few:], 0), [tracks[j].steady[0] for j in after if j != i])
+    return out
 
 
 def _two_within(whole: np.ndarray, parts: Sequence[np.ndarray]) -> bool:
