@@ -25,6 +25,7 @@ from tasks.ops.identity_evidence import (
     learn,
     learn_around,
     looks,
+    nearest,
 )
 from tasks.ops.joint_cut import decide, enlarge, union
 from tasks.ops.mask_ops import box_of
@@ -186,7 +187,7 @@ class Run:
         for p, t in chosen:
             distance, mask = self.distance[p, t], self.masks.get((p, t))
             if distance is not None:
-                near = distance < _CORE
+                near = (distance < _CORE) & nearest(p, self._nearness(t))
                 inside[p, t] = near if mask is None else mask & near
             elif mask is not None:
                 inside[p, t] = mask
@@ -194,9 +195,24 @@ class Run:
         learned = learn(self.pictures, self.actors, inside, self.distance, around, girth=False)
         in_time = sorted(inside, key=lambda pair: pair[::-1])
         for _ in range(2):
-            inside = {(p, t): self._evidence(p, t, learned, scenery).odds > 0 for p, t in in_time}
+            inside = {(p, t): self._alone(p, t, learned, scenery) for p, t in in_time}
             learned = learn(self.pictures, self.actors, inside, self.distance, around, girth=True)
         return learned
+
+    def _nearness(self, t: int) -> dict[int, tuple[Window, np.ndarray]]:
+        """How near each person's drawn body is, in a frame."""
+        out: dict[int, tuple[Window, np.ndarray]] = {}
+        for p in self.actors.live(t):
+            distance, (x0, y0, x1, y1) = self.distance[p, t], self.actors.window[p, t].tolist()
+            if distance is not None:
+                out[p] = (x0, y0, x1, y1), -distance
+        return out
+
+    def _alone(self, p: int, t: int, learned: Learned, scenery: Scenery) -> np.ndarray:
+        """What one frame alone would give a person, (h, w) bool of their window."""
+        rivals = [p] if self.actors.apart[p, t] else self.actors.live(t)
+        said = {q: self._evidence(q, t, learned, scenery) for q in rivals}
+        return (said[p].odds > 0) & nearest(p, {q: (one.window, one.odds) for q, one in said.items()})
 
     def _evidence(self, p: int, t: int, learned: Learned, scenery: Scenery) -> Evidence:
         return evidence_of(self.pictures[t], self.distance[p, t], self.actors, p, t, learned, scenery)

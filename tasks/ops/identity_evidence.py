@@ -25,6 +25,7 @@ _CLOSE = 0.05  # torsos from the drawn body within which colours are learned
 _GRID = 4  # parts of the picture a side, each with its own background colours
 _HERE = 0.7  # of a background's colours that are those of its part of the picture
 _FEW_AROUND = 300  # pixels below which a part tells nothing
+_ENOUGH = 3  # such frames are enough
 _MOST_PIXELS = 40_000  # that a colour table is made of
 _COLOUR = 1.5  # what a nat of colour counts beside the shape, whose distances are only roughly known
 _BLUR = 0.6
@@ -139,14 +140,36 @@ class Learned:
 
 
 def looks(actors: Actors) -> list[list[int]]:
-    """The frames that each person's colours are learned from: apart if there are any, else where they are found."""
+    """The frames that each person's colours are learned from: apart, else where all who are near are found too.
+
+    A box that holds two people of whom one was not found would teach the other's colours.
+    """
     out = []
+    found = actors.weight == 1.0
     for p in range(len(actors.box)):
-        frames = np.flatnonzero(actors.apart[p])
-        if len(frames) < 6:
-            frames = np.flatnonzero(actors.weight[p] == 1.0)
-        most = min(_LOOKS, len(frames))
-        out.append(frames[np.linspace(0, len(frames) - 1, most).round().astype(int)].tolist() if most else [])
+        others = [q for q in range(len(actors.box)) if q != p]
+        lost = np.zeros(found.shape[1], bool)
+        for q in others:
+            near = _touching(actors.window[[p, q]], actors.weight[[p, q]] > 0)[0]
+            lost |= near & ~found[q]
+        for frames in (actors.apart[p], found[p] & ~lost, found[p]):
+            at = np.flatnonzero(frames)
+            if len(at) >= _ENOUGH:
+                break
+        most = min(_LOOKS, len(at))
+        out.append(at[np.linspace(0, len(at) - 1, most).round().astype(int)].tolist() if most else [])
+    return out
+
+
+def nearest(p: int, values: dict[int, tuple[Window, np.ndarray]]) -> np.ndarray:
+    """Where person p's value (h, w) in their window is at least as high as any other's there, (h, w) bool."""
+    (x0, y0, x1, y1), own = values[p]
+    out = np.ones(own.shape, bool)
+    for q, ((a, b, c, d), other) in values.items():
+        left, top, right, bottom = max(x0, a), max(y0, b), min(x1, c), min(y1, d)
+        if q != p and left < right and top < bottom:
+            here = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
+            out[here] &= own[here] >= other[top - b : bottom - b, left - a : right - a]
     return out
 
 
