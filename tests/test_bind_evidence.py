@@ -20,7 +20,13 @@ AREA = 400.0 * 300.0
 
 
 def track(
-    start: int, stop: int, x: tuple[float, float], *, width: float = 40, height: float = 100, look: list[float] | None = None
+    start: int,
+    stop: int,
+    x: tuple[float, float],
+    *,
+    width: float = 40,
+    height: float = 100,
+    look: list[float] | None = None,
 ) -> Track:
     """A track whose middle goes from x[0] to x[1], its feet at 200."""
     frame = np.arange(start, stop)
@@ -44,9 +50,13 @@ def costs(a: Track, b: Track) -> float:
 @pytest.mark.parametrize(
     ("likely", "unlikely"),
     [
-        pytest.param(track(30, 45, (160, 190)), track(30, 45, (160, 130)), id="who goes on rather than who comes along"),
+        pytest.param(
+            track(30, 45, (160, 190)), track(30, 45, (160, 130)), id="who goes on rather than who comes along"
+        ),
         pytest.param(track(20, 35, (124, 150)), track(20, 35, (180, 210)), id="who comes out where they must"),
-        pytest.param(track(20, 35, (130, 100)), track(20, 35, (60, 30)), id="who turns back rather than who is elsewhere"),
+        pytest.param(
+            track(20, 35, (130, 100)), track(20, 35, (60, 30)), id="who turns back rather than who is elsewhere"
+        ),
     ],
 )
 def test_motion_tells_who_goes_on(likely: Track, unlikely: Track) -> None:
@@ -61,8 +71,12 @@ def test_the_next_frame_is_surer_than_a_second_later() -> None:
 
 
 def test_motion_looks_the_same_backwards() -> None:
-    a = End(place=np.array([100.0, 150]), velocity=np.array([40.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0))
-    b = End(place=np.array([130.0, 150]), velocity=np.array([35.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0))
+    a = End(
+        place=np.array([100.0, 150]), velocity=np.array([40.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0)
+    )
+    b = End(
+        place=np.array([130.0, 150]), velocity=np.array([35.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0)
+    )
     # Seen from the end the same two ends, with their velocities turned about; only b's own share of `anywhere` differs.
     there = continuation(a, b, 0.8, AREA, MotionScales())
     back = continuation(replace(b, velocity=-b.velocity), replace(a, velocity=-a.velocity), 0.8, AREA, MotionScales())
@@ -76,7 +90,8 @@ def test_looks_say_little_among_people_in_the_same_clothes() -> None:
         later = [replace(one, frame=one.frame + 30) for one in people]
         model = learn([*people, *later], LookPrior(weight=0.1))
         alike = alike_of([*people, *later], model)
-        assert alike[0, 2] <= most + 1e-9 and alike[0, 3] >= least - 1e-9
+        assert alike[0, 2] <= most + 1e-9
+        assert alike[0, 3] >= least - 1e-9
         assert (alike[0, 2] - alike[0, 3] > 4) == (people is different)
 
 

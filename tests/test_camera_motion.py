@@ -1,4 +1,4 @@
-"""Frames -> how the camera moved: a drawn background that is shifted, zoomed or still, with people walking before it."""
+"""Frames -> how the camera moved: a drawn background, shifted, zoomed or still, with people walking before it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ def test_a_camera_that_stands_is_exactly_still(noise: float) -> None:
 
 def test_a_person_before_a_plain_wall_does_not_move_the_camera() -> None:
     frames, boxes = filmed((0.0, 0.0), 1.0)
-    plain = [np.where((np.indices(SIZE)[1] // 1 >= b[0, 0])[..., None], f, 128).astype(np.uint8) for f, b in zip(frames, boxes)]
+    plain = [
+        np.where((np.indices(SIZE)[1] // 1 >= b[0, 0])[..., None], f, 128).astype(np.uint8)
+        for f, b in zip(frames, boxes, strict=True)
+    ]
     for frame, box in zip(plain, boxes, strict=True):
         x = int(box[0, 0])
         frame[:60], frame[220:], frame[:, x + 70 :] = 128, 128, 128

@@ -18,7 +18,7 @@ _CLEAR = 0.4  # share of a box that must be free for its place to count: a cover
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionScales:
-    """Spreads of how people move, from walking and dancing in tests/bench/bind.py; (x, y): across and up the picture."""
+    """Spreads of how people move, of filmed walking and dancing; (x, y): across and up the picture."""
 
     place: tuple[float, float] = (0.06, 0.05)  # where a box lies
     drift: tuple[float, float] = (0.35, 0.18)  # growth of that with each second unseen, going on
@@ -26,7 +26,7 @@ class MotionScales:
     speed: tuple[float, float] = (0.9, 0.25)  # of people in general, heights a second
     steer: tuple[float, float] = (0.35, 0.15)  # change of velocity over a gap, going on, at once ...
     turn: float = 0.5  # ... and its growth with each second
-    # Shares of what people do while they are not seen: go on, turn back the way they came, anything from there, neither.
+    # Shares of what people do while not seen: go on, turn back the way they came, anything from there, neither.
     # People who meet part again nearly as often as they pass.
     goes_on: float = 0.5
     turns_back: float = 0.2
@@ -69,8 +69,8 @@ def continuation(a: End, b: End, gap_s: np.ndarray | float, area: float, scales:
     """Nats against b being how a goes on after `gap_s`, beside b being someone who comes up anywhere.
 
     A mixture: going on at the mean of both velocities; turning back the way a came; stopped, so that b's velocity says
-    nothing; anything. area: of the picture, square pixels. Negative log of p(place, velocity of b | a) / p(place, velocity
-    of b). Where b is stacked, one figure for each.
+    nothing; anything. area: of the picture, square pixels. Negative log of p(place, velocity of b | a) / p(place,
+    velocity of b). Where b is stacked, one figure for each.
     """
     height = np.sqrt(a.height * b.height)[..., None]
     gap = np.asarray(gap_s, float)[..., None]
@@ -97,9 +97,7 @@ def continuation(a: End, b: End, gap_s: np.ndarray | float, area: float, scales:
     return np.asarray(anywhere + own - log_same)
 
 
-def size_change(
-    a: End, b: End, gap_s: np.ndarray | float, scales: MotionScales, most: float = 3.0
-) -> np.ndarray:
+def size_change(a: End, b: End, gap_s: np.ndarray | float, scales: MotionScales, most: float = 3.0) -> np.ndarray:
     """Nats against a person of a's height being of b's after a gap, beside anybody's height; at most `most`."""
     spread = np.hypot(scales.size, scales.grow * np.asarray(gap_s))
     return np.minimum(0.5 * (np.log(b.height / a.height) / spread) ** 2, most)
@@ -111,7 +109,7 @@ def _normal(x: np.ndarray, spread: np.ndarray) -> np.ndarray:
 
 
 def _end(frame: np.ndarray, box: np.ndarray, apart: np.ndarray, fps: float, side: int) -> End:
-    """The last frames when side is 1, the first when it is -1. A least-squares line through the clear boxes' middles."""
+    """The last frames for a side of 1, the first for -1. A least-squares line through the clear boxes' middles."""
     last = len(frame) - 1 if side > 0 else 0
     near = np.abs(frame - frame[last]) <= max(round(_WINDOW_S * fps), 2)
     clear = near & (apart >= _CLEAR)

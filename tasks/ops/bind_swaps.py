@@ -63,7 +63,7 @@ def settle(chains: list[list[int]], network: Network, alike: np.ndarray, most: i
 
 
 def margins(chains: list[list[int]], network: Network, alike: np.ndarray) -> list[list[float]]:
-    """For each chain and each step of it from track to track: the cost of the cheapest exchange there; infinite: none."""
+    """For each chain and each step of it from track to track: what the cheapest exchange there costs."""
     out = [[float("inf")] * max(len(chain) - 1, 0) for chain in chains]
     for one in exchanges(chains, network, alike):
         for place in (one.begin, one.stop):
@@ -76,8 +76,8 @@ def margins(chains: list[list[int]], network: Network, alike: np.ndarray) -> lis
 def _places(a: list[int], b: list[int], network: Network) -> Iterator[tuple[int, int, float]]:
     """(i, j, nats): a may go on with b's tracks from j on, and b with a's from i on, and how much worse that is.
 
-    Both have to be between tracks then: a's next begins no sooner than b's last ends, and the other way round. Tracks of
-    a chain are in order of time, so for each i that is a range of j.
+    Both have to be between tracks then: a's next begins no sooner than b's last ends, and the other way round. A
+    chain's tracks are in order of time, so for each i that is a range of j.
     """
     never = network.stop.max(initial=0) + 1
     last_b = np.concatenate([[-1], network.stop[b]])  # of b's first j tracks

@@ -32,8 +32,9 @@ def gray_picture(frame: np.ndarray) -> np.ndarray:
 def camera_steps(frames: Iterable[np.ndarray], boxes: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """(T, 2, 3) float64: step t takes a point of frame t to where the same background lay in frame t - 1.
 
-    frames: T pictures (h, w, 3) uint8 RGB; boxes: people (N, 4) of each, in pixels of `size` (h, w). The first step, and
-    each that cannot be told, is the identity.
+    frames: T pictures (h, w, 3) uint8 RGB; boxes: people (N, 4) of each, in pixels of `size` (h, w). The first
+    step is the
+    identity, and so is each that cannot be told.
     """
     steps: list[np.ndarray] = []
     before: np.ndarray | None = None

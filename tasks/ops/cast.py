@@ -1,7 +1,8 @@
 """Tracks -> the people of a clip: how many there are, which tracks are whose, and who is left out and why.
 
-Three steps, each an exact assignment over the whole clip. The sure pieces (anchors) are covered by chains at least cost,
-which also says how many people there are. Then people have looks, and anchors go to people once more with these. Last,
+Three steps, each an exact assignment over the whole clip. The sure pieces (anchors) are covered by chains at least
+cost, which also says how many people there are. Then people have looks, and anchors go to people once more with
+these. Last,
 what was seen for a moment inside contacts goes to whoever is bound to be there.
 """
 
@@ -110,7 +111,7 @@ def _staying(
 
 
 def seen_at_once(tracks: list[Track], shot: Shot, presence: float) -> int:
-    """How many people there are at least: so many are seen at once, clear of each other, for that share of the frames."""
+    """How many people there are at least: so many are seen at once, apart from each other, in that share of frames."""
     count = np.zeros(shot.frames, np.int64)
     for track in tracks:
         clear = track.frame[track.apart >= _BESIDE]
@@ -155,8 +156,11 @@ def _by_looks(tracks: list[Track], chains: list[list[int]], network: Network, al
         owner, _ = assign(
             Problem(
                 own=np.where(used[None], -to_people(chains, alike), np.inf),
-                nobody=nobody, link=network.link, start=network.start, end=network.end,
-            )  # fmt: skip
+                nobody=nobody,
+                link=network.link,
+                start=network.start,
+                end=network.end,
+            )
         )
         again = [np.flatnonzero(owner == k).tolist() for k in range(len(chains))]
         if again == chains or not all(again):

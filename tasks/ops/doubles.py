@@ -62,6 +62,7 @@ def _two_within(whole: np.ndarray, parts: Sequence[np.ndarray]) -> bool:
     shape = (whole[2] - whole[0]) / (whole[3] - whole[1])
     fits = [
         part for part in parts
-        if covered(part[None], whole[None])[0, 0] >= _INSIDE and shape >= _WIDER * (part[2] - part[0]) / (part[3] - part[1])
+        if covered(part[None], whole[None])[0, 0] >= _INSIDE
+        and shape >= _WIDER * (part[2] - part[0]) / (part[3] - part[1])
     ]  # fmt: skip
     return any(iou(a[None], b[None])[0, 0] < 0.3 for k, a in enumerate(fits) for b in fits[k + 1 :])

@@ -49,7 +49,8 @@ def learn(tracks: Sequence[Track], prior: LookPrior) -> LookModel:
             shared = len(np.intersect1d(a.frame, b.frame))
             if shared < 3:
                 continue
-            assert a.look is not None and b.look is not None
+            assert a.look is not None
+            assert b.look is not None
             total += float(a.look @ b.look)
             weight += 1.0
     other = total / weight

@@ -12,9 +12,7 @@ _LONG_S = 1.5  # not found for longer, with nobody in front: behind something th
 _SIDES = 0.15  # of a box's width, each side: what a body in front leaves free of its own box
 
 
-def seen_between(
-    box: np.ndarray, visible: np.ndarray, spans: Spans, counts: list[list[bytes]], shot: Shot
-) -> None:
+def seen_between(box: np.ndarray, visible: np.ndarray, spans: Spans, counts: list[list[bytes]], shot: Shot) -> None:
     """Fill in `visible` (P, T), and boxes (P, T, 4) of parts, where a person is present without a mask; in place.
 
     Who stands lower in the picture stands in front. A person whom nobody covers was missed by the detector, unless it

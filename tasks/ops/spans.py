@@ -39,8 +39,8 @@ def spans_of(people: list[Person], shot: Shot, to_first: np.ndarray, *, fill_s: 
     """Lay each person's tracks on the clip's frames.
 
     Gaps up to `fill_s` count as filled. A step from track to track that is unsure makes the frames `doubt_s` before
-    and after it unsure, and all frames between. Boxes are interpolated against the background, whatever the camera does:
-    to_first (T, 2, 3), as `camera_motion` has it.
+    and after it unsure, and all frames between. Boxes are interpolated against the background, whatever the camera
+    does: to_first (T, 2, 3), as `camera_motion` has it.
     """
     num, frames = len(people), shot.frames
     row, segment = np.full((num, frames), -1, np.int64), np.full((num, frames), -1, np.int64)

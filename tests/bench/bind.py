@@ -2,8 +2,9 @@
 
     python -m tests.bench.bind [--quick] [CLIP ...]
 
-Row one: seconds of `bind` and of following the camera (in `track`), beside those of all stages from detect to bind, over
-footage, in one worker with one compute thread; start-up is left out by a round that does not count. Then `bind` alone
+Row one: seconds of `bind` and of following the camera (in `track`), beside those of all stages from detect to bind,
+over footage, in one worker with one compute thread; start-up is left out by a round that does not count. Then
+`bind` alone
 over drawn tracklets of three people who cross all the time, for 1, 2, 4 and 8 minutes: seconds a minute beside those of
 the first row. Poses and masks are left out there: they are bound frame by frame.
 """
@@ -54,7 +55,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def shares(shared: Path, names: tuple[str, ...] | list[str], *, frames: int | None, rounds: int) -> list[dict[str, Any]]:
+def shares(
+    shared: Path, names: tuple[str, ...] | list[str], *, frames: int | None, rounds: int
+) -> list[dict[str, Any]]:
     """A row a clip: binding beside the whole route."""
     import cv2
 
@@ -72,10 +75,13 @@ def shares(shared: Path, names: tuple[str, ...] | list[str], *, frames: int | No
             rows.append(
                 {
                     "what": f"bind and camera motion beside detect to bind, {name}, wall s",
-                    "ours": round(binding, 3), "other": round(whole, 3), "ratio": round(binding / whole, 4),
-                    "wanted": "<= 0.10", "sizes": f"{sum(item.frames for item in clips.items)} frames",
+                    "ours": round(binding, 3),
+                    "other": round(whole, 3),
+                    "ratio": round(binding / whole, 4),
+                    "wanted": "<= 0.10",
+                    "sizes": f"{sum(item.frames for item in clips.items)} frames",
                     "camera": round(camera, 3),
-                }  # fmt: skip
+                }
             )
     return rows
 
@@ -108,10 +114,13 @@ def lengths(minutes: tuple[int, ...]) -> list[dict[str, Any]]:
         first = rows[0]["ours"] if rows else rate
         rows.append(
             {
-                "what": f"bind, seconds a minute of clip, {long} min, {PEOPLE} people who cross", "ours": round(rate, 3),
-                "other": round(first, 3), "ratio": round(rate / first, 3), "wanted": "<= 1.25",
+                "what": f"bind, seconds a minute of clip, {long} min, {PEOPLE} people who cross",
+                "ours": round(rate, 3),
+                "other": round(first, 3),
+                "ratio": round(rate / first, 3),
+                "wanted": "<= 1.25",
                 "sizes": f"{len(np.unique(clip[0].tracklet))} tracklets, {people.num_people} people bound",
-            }  # fmt: skip
+            }
         )
     return rows
 
@@ -130,7 +139,9 @@ def crossing_for(minutes: float, seed: int = 0) -> tuple[Tracklets, Poses, Segme
             if not hidden:
                 x, foot, height = middle[p, f], 400 + 15 * p, 220 + 12 * p
                 jitter = rng.normal(0, 2, 4)
-                rows.append((f, p, [x - 45 + jitter[0], foot - height + jitter[1], x + 45 + jitter[2], foot + jitter[3]]))
+                rows.append(
+                    (f, p, [x - 45 + jitter[0], foot - height + jitter[1], x + 45 + jitter[2], foot + jitter[3]])
+                )
     frame = np.array([row[0] for row in rows], np.int32)
     who = np.array([row[1] for row in rows])
     box = np.array([row[2] for row in rows], np.float32)
@@ -143,7 +154,8 @@ def crossing_for(minutes: float, seed: int = 0) -> tuple[Tracklets, Poses, Segme
     return (
         Tracklets(frame=frame, box=box, score=np.full(n, 0.8, np.float32), tracklet=name, embedding=vector),
         Poses(
-            frame=frame, keypoint=np.zeros((n, 17, 2), np.float32), score=np.zeros((n, 17), np.float32), skeleton="coco17"
+            frame=frame, keypoint=np.zeros((n, 17, 2), np.float32), score=np.zeros((n, 17), np.float32),
+            skeleton="coco17",
         ),
         Segments(
             frame=frame[:0], tracklet=name[:0], score=np.zeros(0, np.float32), mask=Masks.from_counts([], size=SIZE),
