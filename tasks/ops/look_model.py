@@ -42,12 +42,13 @@ class LookModel:
 
 def learn(tracks: Sequence[Track], prior: LookPrior) -> LookModel:
     """The model of one clip: how alike those are who are seen at the same time."""
-    looked = [track for track in tracks if track.look is not None]
+    looked = sorted((track for track in tracks if track.look is not None), key=lambda track: track.start)
     total, weight = prior.other * prior.weight, prior.weight
     for i, a in enumerate(looked):
         for b in looked[i + 1 :]:
-            shared = len(np.intersect1d(a.frame, b.frame))
-            if shared < 3:
+            if b.start >= a.stop:
+                break  # nor does any later one begin before a ends
+            if np.isin(a.frame, b.frame).sum() < 3:
                 continue
             assert a.look is not None
             assert b.look is not None
