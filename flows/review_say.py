@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from datasets.corrections import Correction, clip_digest, standing
 from datasets.records import People
@@ -78,7 +79,7 @@ def _check_people(clip: Shown, people: tuple[int, ...]) -> None:
         raise UsageError(f"swap: want two different people, got {people[0]} twice")
 
 
-def _swap(arguments: argparse.Namespace, clip: Shown, words: Sequence[Correction], plain: dict[str, str]) -> Correction:
+def _swap(arguments: argparse.Namespace, clip: Shown, words: Sequence[Correction], plain: dict[str, Any]) -> Correction:
     start, stop, frames = arguments.start, arguments.stop, clip.people.num_frames
     if not 0 <= start < frames:
         raise UsageError(f"--from {start}: want a frame of {arguments.key}, 0 to {frames - 1}, got {start}")

@@ -36,7 +36,9 @@ USAGE = [
     pytest.param(["videos", "--set", "shots.min_z=1"], ["did you mean shots.min_s"], id="unknown field"),
     pytest.param(["videos", "--set", "shots.min_s=long"], ["a number", "'long'"], id="value of another type"),
     pytest.param(["videos", "--set", "shots.min_s=20"], ["min_s <= max_s"], id="the stage's own check"),
-    pytest.param(["videos", "--set", "render.fps=3"], ["probe, bring, shots", "'render'"], id="a stage of the other route"),
+    pytest.param(
+        ["videos", "--set", "render.fps=3"], ["probe, bring, shots", "'render'"], id="a stage of the other route"
+    ),
     pytest.param(["videos", "--runner", "threads:0"], ["threads:N", "'threads:0'"], id="no threads"),
     pytest.param(["videos", "--runner", "cluster"], ["processes:N", "'cluster'"], id="unknown runner"),
     pytest.param(["videos", "--runner", "threads://x"], ["dask://ADDRESS"], id="an address for threads"),

@@ -56,7 +56,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     wide, high = absent(bundle(source="a.mp4", frames=FRAMES)), bundle(source="b.mp4", people=3, size=(128, 96), seed=1)
     review = bundle(source="r.mp4", verdict="review", frames=FRAMES, seed=2)
-    build(judged(Store(root=str(folder / "store")), [wide, high, review]), folder / "out", Config(val_fraction=0, test_fraction=0))
+    build(
+        judged(Store(root=str(folder / "store")), [wide, high, review]),
+        folder / "out",
+        Config(val_fraction=0, test_fraction=0),
+    )
     return folder / "out"
 
 

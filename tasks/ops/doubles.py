@@ -49,8 +49,8 @@ def doubles(tracks: Sequence[Track], fps: float) -> np.ndarray:
         few = max(round(near), 1)
         into = np.flatnonzero((own.start - near <= stop) & (stop <= own.start + near / 2) & (start < own.start))
         after = np.flatnonzero((own.stop - near / 2 <= start) & (start <= own.stop + near) & (stop > own.stop))
-        out[i] = _two_within(np.median(own.steady[:few], 0), [tracks[j].steady[-1] for j in into if j != i])
-        out[i] |= _two_within(np.median(own.steady[-few:], 0), [tracks[j].steady[0] for j in after if j != i])
+        out[i] = _two_within(np.median(own.steady[:few], 0), [tracks[j].steady[-1] for j in into.tolist() if j != i])
+        out[i] |= _two_within(np.median(own.steady[-few:], 0), [tracks[j].steady[0] for j in after.tolist() if j != i])
     return out
 
 

@@ -65,7 +65,7 @@ def alike_of(tracks: Sequence[Track], model: LookModel) -> np.ndarray:
     looked = np.flatnonzero([track.look is not None for track in tracks])
     out = np.zeros((len(tracks), len(tracks)))
     if len(looked):
-        look = np.stack([tracks[i].look for i in looked])  # type: ignore[misc]
+        look = np.stack([tracks[i].look for i in looked.tolist()])  # type: ignore[misc]
         out[np.ix_(looked, looked)] = model.evidence(look @ look.T)
         out[looked, looked] = model.most
     return out

@@ -34,7 +34,7 @@ def choose_joints(
     astray (2, T) 0..1: how far a pose lies on somebody else; size (T,) the body's size in pixels.
     """
     _, frames, joints = score.shape
-    there = (score > 0).any(-1)
+    there = np.asarray((score > 0).any(-1))
     price = _DOUBT * (1 - score) + _ASTRAY * astray[..., None]
     price[1, ~there[1]] = np.inf
     best, back = price[:, 0], np.zeros((frames, 2, joints), np.int8)
@@ -51,7 +51,9 @@ def choose_joints(
         taken[t - 1] = np.take_along_axis(back[t], taken[t][None], 0)[0]
     one = np.where((taken == 1)[..., None], keypoint[1], keypoint[0])
     sure = np.where(taken == 1, score[1], score[0])
-    both = there.all(0)[:, None] & (np.linalg.norm(keypoint[0] - keypoint[1], axis=-1) < _NEAR * size[:, None])
+    both = np.asarray(there.all(0))[:, None] & (
+        np.linalg.norm(keypoint[0] - keypoint[1], axis=-1) < _NEAR * size[:, None]
+    )
     weight = np.maximum(score, _LEAST)
     mean = (keypoint * weight[..., None]).sum(0) / weight.sum(0)[..., None]
     return np.where(both[..., None], mean, one).astype(np.float32), np.where(both, score.max(0), sure)

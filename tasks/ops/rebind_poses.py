@@ -45,7 +45,7 @@ def rebound(people: People, keypoint: np.ndarray, score: np.ndarray, wanted: np.
     was = astray(people, people.keypoint, people.score, wanted, crops)
     again = astray(people, keypoint, score, wanted, crops)
     chosen, sure = people.keypoint.copy(), people.score.copy()
-    for p in np.flatnonzero(wanted.any(1)):
+    for p in np.flatnonzero(wanted.any(1)).tolist():
         own = np.where(people.present[p][:, None], people.score[p], 0)
         both = np.stack([own, np.where(wanted[p][:, None], score[p], 0)])
         point = np.stack([people.keypoint[p], keypoint[p]])
