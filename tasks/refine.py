@@ -11,7 +11,7 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets.records import People, load_record, save_record
+from datasets.records import People, Tracklets, load_record, save_record
 from tasks.backends.repose import repose
 from tasks.backends.table import PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
@@ -20,11 +20,12 @@ from tasks.clips import clip_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.corrections import REFINED, heed
+from tasks.ops.own_boxes import own_rows, settle_boxes
 from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 4
+VERSION = 5
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -57,7 +58,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     if words:
         people, misfits = heed(people, words)
         (out / MISFITS).write_text(json.dumps(misfits, sort_keys=True))
-    people = _masked(item, people, config, env)
+    found = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    people = settle_boxes(_masked(item, people, config, env), people, found, own_rows(people, found))
     if not has(item.artifacts, KEYPOINTS):
         people = _posed(item, people, config, env)
     save_record(people, out / "people.npz")
@@ -112,7 +114,7 @@ def _spared(config: Config, carried: Collection[str]) -> tuple[str, ...]:
 STAGE = Stage(
     name="refine",
     version=VERSION,
-    inputs=("shots", "bind"),
+    inputs=("shots", "track", "bind"),
     compute=compute,
     weights=lambda config: (*_masking(config), *_posing(config)),
     heeds=REFINED,
