@@ -26,6 +26,8 @@ from tasks.ops.identity_evidence import (
     learn_around,
     looks,
     nearest,
+    whole,
+    within,
 )
 from tasks.ops.joint_cut import decide, enlarge, union
 from tasks.ops.mask_ops import box_of
@@ -239,6 +241,9 @@ class Run:
             drawn = draw_body(
                 a.keypoint[p, t] - corner, a.score[p, t], float(a.scale[p, t]), size, girth=0.5, min_score=SEEN
             )
+            if not whole(a.score[p, t]):
+                # Legs behind somebody are a part of their own, that no drawn bone leads to.
+                drawn[within(a.box[p, t], window)] = True
             bones.append(drawn if drawn.any() else None)
         body, before = np.zeros((len(who), *size), bool), np.zeros((len(who), len(who)))
         for n, p in enumerate(who):

@@ -31,6 +31,7 @@ _COLOUR = 1.5  # what a nat of colour counts beside the shape, whose distances a
 _BLUR = 0.6
 _MOST_COLOUR = 5.0  # nats
 _PICTURE = 0.85  # how often a background that was seen is still what lies behind
+_WHOLE = 11  # of the twelve joints from shoulders to ankles
 _NO_POSE = -0.6  # log odds of a pixel of the box, where there is no pose
 
 
@@ -196,10 +197,27 @@ def evidence_of(
     colour = np.clip(learned.colour[p][bins] - back, -_MOST_COLOUR, _MOST_COLOUR)
     odds = _COLOUR * cv2.GaussianBlur(colour, (3, 3), _BLUR)
     if distance is not None:
-        odds += shape_odds(distance, learned.profile[p])
+        shape = shape_odds(distance, learned.profile[p])
+        if not whole(actors.score[p, t]):
+            # What is far from the half of a body that was seen may well be its other half.
+            part = within(actors.box[p, t], window)
+            shape[part] = np.maximum(shape[part], np.float32(_NO_POSE))
+        odds += shape
     else:
         odds += np.float32(_NO_POSE)
     return Evidence(window=window, odds=odds, weight=np.full(odds.shape, actors.weight[p, t], np.float32))
+
+
+def whole(score: np.ndarray) -> bool:
+    """Whether a pose (J,) has nearly all of shoulders to ankles."""
+    return int((score[5:17] >= SEEN).sum()) >= _WHOLE
+
+
+def within(box: np.ndarray, window: Window) -> tuple[slice, slice]:
+    """The rows and columns of a window that lie in a box."""
+    x0, y0, x1, y1 = window
+    left, top, right, bottom = np.round(box).astype(int).tolist()
+    return slice(max(top - y0, 0), max(min(bottom, y1) - y0, 0)), slice(max(left - x0, 0), max(min(right, x1) - x0, 0))
 
 
 def learn(
