@@ -94,7 +94,7 @@ def match(similarity: np.ndarray, least: float = MATCH) -> tuple[np.ndarray, np.
     """Rows and columns of the one-to-one assignment of the greatest sum among pairs of at least this similarity.
 
     >>> [ids.tolist() for ids in match(np.array([[0.9, 0.6], [0.8, 0.1]]))]
-    [[0], [0]]
+    [[0, 1], [1, 0]]
     """
     score = np.where(similarity >= least, similarity, 0.0)
     rows, columns = linear_sum_assignment(-score)
