@@ -217,3 +217,12 @@ def test_feet_say_who_is_in_front_only_of_people_dressed_alike() -> None:
     assert not in_front(even + 5, even, np.full(10, 20.0), 0.0, 10.0).any()
     assert not in_front(even + 40, even, np.full(10, 20.0), 1.0, 10.0).any(), "one of them is lifted"
     assert not in_front(np.full(10, np.nan), even, np.full(10, 20.0), 1.0, 10.0).any()
+
+
+def test_a_camera_that_cannot_be_followed_leaves_each_frame_to_itself() -> None:
+    """No step is known (fades, flashes): nothing is known behind anybody, and nothing fails."""
+    pictures = [np.full((40, 60, 3), t, np.uint8) for t in range(90)]
+    free = [np.ones((40, 60), bool)] * 90
+    scenery = Scenery(pictures=pictures, free=free, step=[None] * 89, fps=30.0)
+    for t in range(90):
+        assert not scenery.at(t).known.any()

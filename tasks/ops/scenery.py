@@ -139,7 +139,9 @@ class Scenery:
         reach = last if self.step is None else round(_REACH_S * self.fps)
         low, high = max(key - reach, 0), min(key + reach, last)
         most = _SAMPLES if self.step is None else _MOVED_SAMPLES
-        chosen = np.unique(np.linspace(low, high, min(most, high - low + 1)).round().astype(int))
+        # The frame itself is always there: where the camera cannot be followed it is the only one.
+        spread = np.linspace(low, high, min(most, high - low + 1)).round().astype(int)
+        chosen = np.unique(np.append(spread, key))
         sample, free = [], []
         for t in chosen.tolist():
             path = np.eye(3) if self.step is None else self._path(key, t)
