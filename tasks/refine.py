@@ -58,18 +58,22 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     if words:
         people, misfits = heed(people, words)
         (out / MISFITS).write_text(json.dumps(misfits, sort_keys=True))
-    found = load_record(Tracklets, item.folder("track") / "tracklets.npz")
-    people = settle_boxes(_masked(item, people, config, env), people, found, own_rows(people, found))
+    people = _masked(item, people, config, env)
     if not has(item.artifacts, KEYPOINTS):
         people = _posed(item, people, config, env)
     save_record(people, out / "people.npz")
 
 
 def _masked(item: Item, people: People, config: Config, env: Env) -> People:
-    """Masks again; those that came with the source stand."""
-    clip, path = clip_of(item)
+    """Masks again, and the boxes that go with them; those that came with the source stand."""
     if config.masks == "keep" or not people.num_people or has(item.artifacts, MASKS):
         return people
+    found = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    return settle_boxes(_cut_again(item, people, config, env), people, found, own_rows(people, found))
+
+
+def _cut_again(item: Item, people: People, config: Config, env: Env) -> People:
+    clip, path = clip_of(item)
     if config.masks == "sam2":
         from tasks.backends.sam2 import predictor
         from tasks.backends.sam2_identities import Sam2Identities

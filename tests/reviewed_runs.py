@@ -13,7 +13,7 @@ import numpy as np
 from datasets.corrections import FILE
 from datasets.masks import Masks
 from datasets.members import Bundle, decode_sample
-from datasets.records import Artifact, People, Segments, save_record
+from datasets.records import Artifact, People, Segments, Tracklets, save_record
 from datasets.shards import read_sample
 from datasets.store import Store
 from datasets.video import VideoWriter
@@ -104,6 +104,10 @@ class DrawnRun:
             frame=np.zeros(0, np.int32), tracklet=np.zeros(0, np.int32), score=np.zeros(0, np.float32),
             mask=Masks.from_counts([], size=people.mask.size), embedding=np.zeros((0, 8), np.float32),
         )  # fmt: skip
+        found = Tracklets(
+            frame=nothing.frame, box=np.zeros((0, 4), np.float32), score=nothing.score, tracklet=nothing.tracklet,
+            embedding=nothing.embedding,
+        )  # fmt: skip
         tag = hashlib.sha256(people.box.tobytes()).hexdigest()
         about = {"item": clip.key, "config": {}, "version": 1, "weights": {}}
 
@@ -112,6 +116,7 @@ class DrawnRun:
 
         made = {
             "shots": make("shots", f"{name:a<32}", shots),
+            "track": make("track", f"{name:c<32}", lambda out: save_record(found, out / "tracklets.npz")),
             "segment": make("segment", f"{name:b<32}", lambda out: save_record(nothing, out / "segments.npz")),
             "bind": make("bind", f"{name}{tag}"[:32], lambda out: save_record(people, out / "people.npz")),
         }
