@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -15,7 +16,7 @@ from datasets.records import People, Tracklets, load_record, save_record
 from tasks.backends.repose import repose
 from tasks.backends.table import PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
-from tasks.brought import KEYPOINTS, MASKS, has
+from tasks.brought import KEYPOINTS, MASKS, TRACKS, has
 from tasks.clips import clip_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
@@ -25,7 +26,7 @@ from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 7
+VERSION = 8
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -34,7 +35,7 @@ MISFITS = "misfits.json"
 class Config:
     """What is done again with the identities known."""
 
-    repair: bool = True  # what broke in time is put back: identities that changed hands, poses on another body, ghosts
+    repair: bool = True  # what broke in time is put back: brought ids that changed hands, poses on another body, ghosts
 
     # light: everyone's masks, by colours, shape and flow; sam2: those of contacts; keep: the first pass's stay
     masks: Literal["light", "sam2", "keep"] = "light"
@@ -53,7 +54,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """One clip's people, made better; who they are is bind's word, or a person's. What was brought stands."""
     people = load_record(People, item.folder("bind") / "people.npz")
     if config.repair:
-        people, _ = repair(people, fps=float(clip_of(item)[0].fps))
+        # Bind weighed looks too, and the whole clip: only ids that came from outside are looked into for exchanges.
+        settled = None if has(item.artifacts, TRACKS) else np.ones(people.num_frames, bool)
+        people, _ = repair(people, fps=float(clip_of(item)[0].fps), settled=settled)
     words = [word for word in words_on(item) if word.word in REFINED]
     if words:
         people, misfits = heed(people, words)
