@@ -12,7 +12,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets.records import People, Tracklets, load_record, save_record
+from datasets.records import CameraMotion, People, Tracklets, load_record, save_record
 from tasks.backends.repose import repose
 from tasks.backends.table import PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
@@ -20,13 +20,14 @@ from tasks.brought import KEYPOINTS, MASKS, TRACKS, has
 from tasks.clips import clip_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
+from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.corrections import REFINED, heed
-from tasks.ops.own_boxes import own_rows, settle_boxes
+from tasks.ops.own_boxes import expected_boxes, own_rows, settle_boxes
 from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 8
+VERSION = 9
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -72,7 +73,10 @@ def _masked(item: Item, people: People, config: Config, env: Env) -> People:
     if config.masks == "keep" or not people.num_people or has(item.artifacts, MASKS):
         return people
     found = load_record(Tracklets, item.folder("track") / "tracklets.npz")
-    return settle_boxes(_cut_again(item, people, config, env), people, found, own_rows(people, found))
+    camera = load_record(CameraMotion, item.folder("track") / "camera.npz")
+    rows = own_rows(people, found)
+    expected = expected_boxes(found, rows, to_first_frame(camera.step.astype(np.float64)))
+    return settle_boxes(_cut_again(item, people, config, env), found, rows, expected)
 
 
 def _cut_again(item: Item, people: People, config: Config, env: Env) -> People:

@@ -9,10 +9,11 @@ from scipy.optimize import linear_sum_assignment
 
 from datasets.records import People, Tracklets
 from tasks.ops.boxes import covered, iou
+from tasks.ops.camera_motion import steadied, unsteadied
 
 SAME = 0.5  # intersection over union with the bound box from which a found box is the person's
-AGREE = 0.6  # and with the mask's tight box from which both are believed
-COVERED = 0.6  # share of where an unfound person should be, from which a found box holds them too
+AGREE = 0.5  # and with the mask's tight box from which both are believed
+COVERED = 0.5  # share of where an unfound person should be, from which a found box holds them too
 LEAST_SEEN = 0.1  # visible share of a body: of less a detector finds no box
 
 
@@ -31,28 +32,48 @@ def own_rows(people: People, found: Tracklets) -> np.ndarray:
     return rows
 
 
-def settle_boxes(people: People, bound: People, found: Tracklets, rows: np.ndarray) -> People:
-    """The people with boxes that both the detector and the mask speak for.
+def expected_boxes(found: Tracklets, rows: np.ndarray, to_first: np.ndarray) -> np.ndarray:
+    """(P, T, 4) where each person's whole box should be, from the frames in which it was found: between two of them the
+    line, beyond them the nearest, as a camera that never moved would have seen it. NaN for whom no box was ever found.
 
-    bound: the same people before their masks were made again; rows (P, T): of `own_rows`. Where the tight box of the
-    mask agrees with the found one, the box is their mean, for their errors are independent; where it does not, the mask
-    has lost a limb or taken in another's, and the found box stands. Whom no box was found of, where someone else's
-    covers the place where they should be, is in that box too, with the other: it counts as found, for it is of two.
+    rows (P, T): of `own_rows`; to_first (T, 2, 3): of `camera_motion.to_first_frame`.
+    """
+    people, frames = rows.shape
+    every = np.arange(frames)
+    out = np.full((people, frames, 4), np.nan)
+    for p in range(people):
+        at = np.flatnonzero(rows[p] >= 0)
+        if len(at):
+            steady = steadied(found.box[rows[p, at]].astype(np.float64), at, to_first)
+            line = np.stack([np.interp(every, at, side) for side in steady.T], 1)
+            out[p] = unsteadied(line, every, to_first)
+    return out
+
+
+def settle_boxes(people: People, found: Tracklets, rows: np.ndarray, expected: np.ndarray) -> People:
+    """The people, whose masks were made again, with boxes that both the detector and the mask speak for.
+
+    rows (P, T): of `own_rows`; expected (P, T, 4): of `expected_boxes`. Where the tight box of the mask agrees with the
+    found one, the box is their mean, for their errors are independent; where it does not, the mask has lost a limb or
+    taken in another's, and the found box stands. Whom no box was found of, where someone else's covers the place where
+    they should be (by the share COVERED), was found in one box with the other: theirs is the mean of that box, which
+    holds the limbs that both stretch out, and the expected one, which knows on which side of the other they are.
     Whoever is seen by the detector is visible by LEAST_SEEN at least. Else the mask's box stands.
     """
     box, visible = people.box.copy(), people.visible.copy()
     starts = np.searchsorted(found.frame, np.arange(people.num_frames + 1))
     for p, t in zip(*np.nonzero(people.present), strict=True):
-        own, masked = rows[p, t], people.visible[p, t] >= LEAST_SEEN
+        own = rows[p, t]
         if own >= 0:
-            seen, both = found.box[own], masked and _iou(found.box[own], box[p, t]) >= AGREE
+            seen = found.box[own]
+            agree = people.visible[p, t] >= LEAST_SEEN and _iou(seen, box[p, t]) >= AGREE
+            box[p, t] = (seen + box[p, t]) / 2 if agree else seen
         else:
             here = found.box[starts[t] : starts[t + 1]]
-            share = covered(bound.box[p, t][None], here)[0]
-            if share.max(initial=0) < COVERED:
+            share = covered(expected[p, t][None], here)[0]  # NaN, whom nobody ever found, is covered by nothing
+            if not share.max(initial=0) >= COVERED:
                 continue
-            seen, both = here[share.argmax()], masked
-        box[p, t] = (seen + box[p, t]) / 2 if both else seen
+            box[p, t] = (here[share.argmax()] + expected[p, t]) / 2
         visible[p, t] = max(visible[p, t], LEAST_SEEN)
     return replace(people, box=box.astype(np.float32), visible=visible.astype(np.float32))
 
