@@ -37,7 +37,7 @@ from tasks.ops.scores import SEEN
 from tasks.ops.track_rows import TrackRows, box_overlaps, mask_overlaps, without_ignored
 from tasks.rivals import IDS
 
-VERSION = 1
+VERSION = 2
 TALLIES, MASKS, POSES, HELD, FLAGS = "tallies.npz", "masks.npz", "poses.npz", "held.npz", "flags.json"
 OURS, ORACLE = "ours", "oracle"
 

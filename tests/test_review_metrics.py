@@ -55,6 +55,21 @@ def test_nothing_is_said_of_two_whose_boxes_are_one():
     assert not held.has_wrong_id
 
 
+def test_a_person_still_held_by_the_right_id_has_no_wrong_one():
+    """For ten frames each one's box has slipped to overlap the other more, and its own person by more than a half."""
+    middle = range(10, 20)
+    near, far = walk(0), walk(12)
+
+    def slipped(own, to):
+        return lambda t: walk(to)(t) if t in middle else own(t)
+
+    truth = rows({0: near, 1: far}, LENGTH)
+    held = holders(truth, rows({0: slipped(near, 10), 1: slipped(far, 2)}, LENGTH), LENGTH)
+    assert not held.wrong.any()
+    taken = rows({0: lambda t: (far if t in middle else near)(t), 1: lambda t: None if t in middle else far(t)}, LENGTH)
+    assert holders(truth, taken, LENGTH).has_wrong_id, "B goes by A's name alone"
+
+
 def clip(*, wrong: bool, turned: bool = False, doubted: bool = False, bound: bool = True) -> Reviewed:
     return Reviewed(bound=bound, wrong=wrong, turned=turned, doubted=doubted)
 

@@ -47,25 +47,38 @@ def holders(truth: TrackRows, found: TrackRows, frames: int) -> Held:
 
     A match counts only where it is clear: by CLEAR more than the box overlaps any other true person of the frame, so
     that of two people in one another's arms, whose boxes are one, nothing is said. Each person's right id is that of
-    the one-to-one assignment over the whole clip with the most clear frames.
+    the one-to-one assignment over the whole clip with the most clear frames. With these known the frames are matched
+    once more: whoever is still held by the right id's box is, whichever box overlaps a little more, as a correspondence
+    that is valid is kept (CLEAR MOT, Bernardin and Stiefelhagen 2008, section 2.1.2).
     """
     truths, founds = np.unique(truth.id), np.unique(found.id)
-    holder = np.full((len(truths), frames), -1, np.int64)
-    count = np.zeros((len(truths), len(founds)))
-    for t in np.unique(found.frame):
-        a, b = np.flatnonzero(truth.frame == t), np.flatnonzero(found.frame == t)
-        similarity = iou(truth.box[a], found.box[b])
-        for i, j in zip(*match(similarity, MATCH), strict=True):
-            others = np.delete(similarity[:, j], i)
-            if similarity[i, j] - others.max(initial=0.0) >= CLEAR:
-                g, d = np.searchsorted(truths, truth.id[a[i]]), np.searchsorted(founds, found.id[b[j]])
-                holder[g, t] = d
-                count[g, d] += 1
     right = np.full(len(truths), -1, np.int64)
+    first = _clear_matches(truth, found, frames, right)
+    count = (
+        np.stack([(first == d).sum(1) for d in range(len(founds))], 1) if len(founds) else np.zeros((len(truths), 0))
+    )
     for g, d in zip(*linear_sum_assignment(-count), strict=True):
         if count[g, d]:
             right[g] = d
-    return Held(truth=truths, found=founds, holder=holder, right=right)
+    return Held(truth=truths, found=founds, holder=_clear_matches(truth, found, frames, right), right=right)
+
+
+def _clear_matches(truth: TrackRows, found: TrackRows, frames: int, right: np.ndarray) -> np.ndarray:
+    """(G, T) position among the found ids of each true person's match; -1: none, or none that is clear. A person's
+    `right` id (G,) comes first wherever it matches at all."""
+    truths, founds = np.unique(truth.id), np.unique(found.id)
+    holder = np.full((len(truths), frames), -1, np.int64)
+    for t in np.unique(found.frame):
+        a, b = np.flatnonzero(truth.frame == t), np.flatnonzero(found.frame == t)
+        similarity = iou(truth.box[a], found.box[b])
+        who, which = np.searchsorted(truths, truth.id[a]), np.searchsorted(founds, found.id[b])
+        own = right[who][:, None] == which
+        first = 10.0 * (own & (similarity >= MATCH))  # more than any sum of overlaps could outweigh in one pair
+        for i, j in zip(*match(similarity + first, MATCH), strict=True):
+            others = np.delete(similarity[:, j], i)
+            if similarity[i, j] - others.max(initial=0.0) >= CLEAR:
+                holder[who[i], t] = which[j]
+    return holder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
