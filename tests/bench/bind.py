@@ -1,12 +1,12 @@
-"""What binding costs: its share of the light route's time, and whether it grows with a clip's length as the clip does.
+"""What binding and repair cost: their share of the light route's time, and whether binding grows as the clip does.
 
     python -m tests.bench.bind [--quick] [CLIP ...]
 
-Row one: seconds of `bind` and of following the camera (in `track`), beside those of all stages from detect to bind,
-over footage, in one worker with one compute thread; start-up is left out by a round that does not count. Then
-`bind` alone
-over drawn tracklets of three people who cross all the time, for 1, 2, 4 and 8 minutes: seconds a minute beside those of
-the first row. Poses and masks are left out there: they are bound frame by frame.
+A row a clip: seconds of `bind`, of following the camera (in `track`) and of `repair` (in `refine`, as for ids that came
+from outside, which is when it looks for exchanges), beside those of all stages from detect to refine, over footage, in
+one worker with one compute thread; start-up is left out by a round that does not count. Then `bind` alone over drawn
+tracklets of three people who cross all the time, for 1, 2, 4 and 8 minutes: seconds a minute beside those of the first
+row. Poses and masks are left out there: they are bound frame by frame.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from datasets.masks import Masks
-from datasets.records import CameraMotion, Poses, Segments, Tracklets
+from datasets.records import CameraMotion, People, Poses, Segments, Tracklets, load_record
 from tasks.ops.bind import Rules, bind
 from tasks.ops.cast import Shot
 from tasks.ops.tracklets import Limits, Rows, cut
 
 CLIPS = ("duet_case01", "group2", "humanrob_01")
+ROUTE = ("detect", "track", "pose", "segment", "bind", "refine")
 FPS = 24.0
 SIZE = (480, 640)
 PEOPLE = 3
@@ -61,29 +62,56 @@ def shares(
     """A row a clip: binding beside the whole route."""
     import cv2
 
-    from tests.bench.light import prepare, run
+    from tests.bench.light import prepare
 
     cv2.setNumThreads(1)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             clips = prepare(shared, name, Path(folder) / name, frames)
-            spent = [run(clips, shared, Path(folder) / name / f"round{k}") for k in range(rounds + 1)][1:]
-            camera = _camera_seconds(clips)
-            binding = statistics.median(one.wall["bind"] for one in spent) + camera
-            whole = statistics.median(sum(one.wall.values()) for one in spent)
+            spent = [route(clips, shared, Path(folder) / name / f"round{k}") for k in range(rounds + 1)][1:]
+            spent = [{**one, "camera": _camera_seconds(clips)} for one in spent]
+            part = {key: statistics.median(one[key] for one in spent) for key in ("bind", "camera", "repair")}
+            whole = statistics.median(sum(one[stage] for stage in ROUTE) for one in spent)
             rows.append(
                 {
-                    "what": f"bind and camera motion beside detect to bind, {name}, wall s",
-                    "ours": round(binding, 3),
+                    "what": f"bind, camera motion and repair beside detect to refine, {name}, wall s",
+                    "ours": round(sum(part.values()), 3),
                     "other": round(whole, 3),
-                    "ratio": round(binding / whole, 4),
+                    "ratio": round(sum(part.values()) / whole, 4),
                     "wanted": "<= 0.10",
                     "sizes": f"{sum(item.frames for item in clips.items)} frames",
-                    "camera": round(camera, 3),
+                    **{key: round(value, 3) for key, value in part.items()},
+                    "stages": {key: round(statistics.median(one[key] for one in spent), 3) for key in ROUTE},
                 }
             )
     return rows
+
+
+def route(prepared: Any, shared: Path, store: Path) -> dict[str, float]:
+    """Seconds of each stage over all clips, nothing reused, and of `repair` on what was bound."""
+    from datasets.store import Store
+    from tasks import bind, detect, pose, refine, segment, track
+    from tasks.batch import Env
+    from tasks.clips import clip_of
+    from tasks.frames import FRAMES
+    from tasks.ops.repair import repair
+
+    env = Env(store=Store(str(store)), weights=str(shared / "weights"), download=False, threads=1)
+    FRAMES.clear()
+    spent, batch = {}, prepared
+    for stage in (detect, track, pose, segment, bind, refine):
+        started = time.perf_counter()
+        batch = stage.STAGE.run(batch, stage.Config(), env)
+        spent[stage.STAGE.name] = time.perf_counter() - started
+    faults = [reject.reason for reject in batch.rejects if reject.fault]
+    if faults:
+        raise RuntimeError(f"bind: {faults[0]}")
+    bound = [(load_record(People, item.folder("bind") / "people.npz"), clip_of(item)[0]) for item in batch.items]
+    started = time.perf_counter()
+    for people, clip in bound:
+        repair(people, fps=float(clip.fps))
+    return {**spent, "repair": time.perf_counter() - started}
 
 
 def _camera_seconds(clips: Any) -> float:
