@@ -12,10 +12,13 @@ import pytest
 from datasets.masks import Masks
 from datasets.records import People
 from tasks.backends.identity_masks import MaskRules, identity_masks
+from tasks.ops.actors import actors_of
 from tasks.ops.carry import Evidence, join
 from tasks.ops.colour_table import colour_bins, fit_table
 from tasks.ops.depth_order import alike, in_front
+from tasks.ops.identity_evidence import evidence_of
 from tasks.ops.joint_cut import decide, enlarge, margins
+from tasks.ops.learned import Learned, learn_around, looks
 from tasks.ops.mask_ops import box_of
 from tasks.ops.scenery import Scenery, camera_step, in_roots, is_still
 from tasks.ops.shape_prior import body_distance, first_profile, learn_profile, shape_odds
@@ -91,6 +94,49 @@ def test_a_person_whom_the_detector_missed_is_carried_through() -> None:
     assert quality(CROSSING, people)[1, 3:8].min() > 0.6
     assert (people.visible[1, 3:8] > 0.3).all()
     assert not people.score[1, 3:8].any(), "a mask is no pose"
+
+
+def test_of_two_who_are_likelier_than_the_background_colours_tell_which() -> None:
+    """Both lie beyond the cap: where a table says that a colour is seldom this person's, that must not be lost."""
+    wall, red, blue = np.full((60, 80, 3), 120, np.uint8), (200, 30, 30), (30, 30, 200)
+    shirt = wall.copy()
+    shirt[20:50, 30:45] = red
+    sample = [np.array([one] * 400 + [other] * few, np.uint8) for one, other, few in ((red, blue, 2), (blue, red, 2))]
+    people = actors_of(
+        np.tile(np.array([28.0, 15, 48, 55]), (2, 3, 1)), np.zeros((2, 3, 17, 2)), np.zeros((2, 3, 17)),
+        np.ones((2, 3), bool), np.ones((2, 3), bool), size=(60, 80), fps=8.0,
+    )  # fmt: skip
+    free = [np.ones((60, 80), bool)] * 3
+    learned = Learned(
+        colour=np.stack([fit_table(colour_bins(one)) for one in sample]),
+        around=learn_around([wall] * 3, free),
+        profile=np.stack([first_profile()] * 2),
+    )
+    scenery = Scenery(pictures=[wall] * 3, free=free, step=None, fps=8.0)
+    one, two = evidence_of(shirt, {(0, 1): None, (1, 1): None}, people, [0, 1], 1, learned, scenery)
+    x0, y0 = one.window[:2]
+    assert one.odds[35 - y0, 37 - x0] > two.odds[35 - y0, 37 - x0] + 2
+    alone = evidence_of(shirt, {(1, 1): None}, people, [1], 1, learned, scenery)[0]
+    assert alone.odds[35 - y0, 37 - x0] > 0, "against the background alone it is a person's colour"
+    assert alone.odds[35 - y0, 37 - x0] > two.odds[35 - y0, 37 - x0]
+
+
+def test_who_is_in_one_box_with_somebody_unfound_teaches_no_colours_and_is_looked_for_whole() -> None:
+    frames = 120
+    box = np.tile(np.array([40.0, 20, 70, 110]), (2, frames, 1))
+    box[1, :20] += [60, 0, 60, 0]  # beside each other at first, then in one box; only a strip of the second is guessed
+    box[1, 20:] = [66, 60, 70, 90]
+    score = np.full((2, frames, 17), 0.9)
+    score[1, 20:] = 0
+    keypoint = np.stack([np.linspace(box[..., :2], box[..., 2:], 17, axis=2)[..., k] for k in (0, 1)], 3)
+    people = actors_of(box, keypoint, score, np.ones((2, frames), bool), score.any(2), size=(120, 200), fps=24.0)
+    assert people.weight[1, 100] == 0, "so long after they were last found nobody is looked for"
+    assert people.apart[0, :20].all()
+    assert not people.apart[0, 20:].any(), "not even there is the box one person's alone"
+    assert max(looks(people)[0]) < 20
+    x0, y0, x1, y1 = people.window[1, 30]
+    assert x1 - x0 >= 30
+    assert y1 - y0 >= 90, "as large as they were when they were found"
 
 
 def test_nobody_is_made_up_where_the_picture_shows_nobody() -> None:

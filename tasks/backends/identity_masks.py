@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from datasets.masks import Masks, encode_window
 from datasets.records import People
+from tasks.ops.actors import MISSED, SEEN, Actors, actors_of, whole, within
 from tasks.ops.body import draw_body
 from tasks.ops.carry import Evidence, Window, join, sureness
+from tasks.ops.cut_people import Cut, Made
 from tasks.ops.depth_order import alike, in_front
-from tasks.ops.identity_evidence import (
-    MISSED,
-    SEEN,
-    Actors,
-    Learned,
-    actors_of,
-    distances,
-    evidence_of,
-    learn,
-    learn_around,
-    looks,
-    nearest,
-    whole,
-    within,
-)
-from tasks.ops.joint_cut import decide, enlarge, union
-from tasks.ops.mask_ops import box_of
-from tasks.ops.occlusion import flags, visible_shares
+from tasks.ops.identity_evidence import distances, evidence_of, nearest
+from tasks.ops.joint_cut import decide, union
+from tasks.ops.learned import Learned, learn, learn_around, looks
+from tasks.ops.occlusion import visible_shares
 from tasks.ops.scenery import Scenery, camera_step, is_still
 
 _CORE = 0.05  # torsos from the drawn body within which a first mask is believed
@@ -49,16 +36,6 @@ class MaskRules:
     overlap: int = 15  # frames before and after them that are looked at too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Cut:
-    """One frame's people, cut apart."""
-
-    who: list[int]
-    window: Window
-    margin: np.ndarray  # (N, h, w) above 0: theirs
-    visible: np.ndarray  # (N,)
-
-
 def identity_masks(frames: Iterable[np.ndarray], people: People, *, fps: float, rules: MaskRules) -> People:
     """People with masks, boxes, visible shares and flags made from the whole clip; who is who, poses, presence stay.
 
@@ -67,7 +44,7 @@ def identity_masks(frames: Iterable[np.ndarray], people: People, *, fps: float, 
     size = people.mask.size
     small = _working_size(people, rules)
     ratio = small[1] / size[1], small[0] / size[0]
-    made = _Made(people)
+    made = Made(people)
     for start, pictures, wanted in _chunks(frames, small, rules):
         run = Run.of(people, pictures, start, ratio, fps)
         for t, cut in run.cuts():
@@ -151,8 +128,9 @@ class Run:
         learned = self._learned(scenery)
         own: list[list[Evidence | None]] = [[None] * len(self.pictures) for _ in self.actors.box]
         for t in range(len(self.pictures)):
-            for p in self.actors.live(t):
-                own[p][t] = self._evidence(p, t, learned, scenery)
+            who = self.actors.live(t)
+            for p, said in zip(who, self._evidence(who, t, learned, scenery), strict=True):
+                own[p][t] = said
         joined = join(own, self._motion)
         ahead = self._order(learned)
         for t in range(len(self.pictures)):
@@ -213,11 +191,11 @@ class Run:
     def _alone(self, p: int, t: int, learned: Learned, scenery: Scenery) -> np.ndarray:
         """What one frame alone would give a person, (h, w) bool of their window."""
         rivals = [p] if self.actors.apart[p, t] else self.actors.live(t)
-        said = {q: self._evidence(q, t, learned, scenery) for q in rivals}
+        said = dict(zip(rivals, self._evidence(rivals, t, learned, scenery), strict=True))
         return (said[p].odds > 0) & nearest(p, {q: (one.window, one.odds) for q, one in said.items()})
 
-    def _evidence(self, p: int, t: int, learned: Learned, scenery: Scenery) -> Evidence:
-        return evidence_of(self.pictures[t], self.distance[p, t], self.actors, p, t, learned, scenery)
+    def _evidence(self, who: list[int], t: int, learned: Learned, scenery: Scenery) -> list[Evidence]:
+        return evidence_of(self.pictures[t], self.distance, self.actors, who, t, learned, scenery)
 
     def _motion(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
         flow = self.dis.calc(self.grey[a], self.grey[b], None)
@@ -295,45 +273,3 @@ def _free(
             taken |= cv2.dilate(mask.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
         out[t][y0:y1, x0:x1] &= ~taken
     return out
-
-
-class _Made:
-    """The clip's masks as they come."""
-
-    def __init__(self, people: People) -> None:
-        self.given = people
-        self.box = people.box.copy()
-        self.visible = np.zeros_like(people.visible)
-        self.flag = np.zeros_like(people.flag)
-        self.counts = [[b""] * people.num_frames for _ in range(people.num_people)]
-
-    def write(self, t: int, cut: Cut, ratio: tuple[float, float]) -> None:
-        """One frame."""
-        h, w = self.given.mask.size
-        x0, y0, x1, y1 = cut.window
-        rect = (
-            max(int(np.floor(x0 / ratio[0])), 0), max(int(np.floor(y0 / ratio[1])), 0),
-            min(int(np.ceil(x1 / ratio[0])), w), min(int(np.ceil(y1 / ratio[1])), h),
-        )  # fmt: skip
-        masks = np.stack([enlarge(one, cut.window, ratio, rect) for one in cut.margin])
-        for n, p in enumerate(cut.who):
-            self.counts[p][t] = encode_window(masks[n], rect[:2], (h, w))
-            if self.counts[p][t]:
-                self.box[p, t] = box_of(masks[n]) + np.tile(np.array(rect[:2], np.float32), 2)
-                self.visible[p, t] = cut.visible[n]
-        slack = max(2, round(0.01 * float(np.median(self.box[cut.who, t, 3] - self.box[cut.who, t, 1]))))
-        corner = np.array(rect[:2], np.float32)
-        keypoint, score = self.given.keypoint[:, t] - corner, self.given.score[:, t]
-        self.flag[:, t] = flags(masks, np.array(cut.who), keypoint, score, slack)
-
-    def people(self) -> People:
-        """The people with what was written."""
-        self.flag[~self.given.present] = 0
-        frames = np.arange(self.given.num_frames)
-        for p, own in enumerate(self.counts):
-            tight = np.array([bool(one) for one in own])
-            if tight.any():
-                for k in range(4):
-                    self.box[p, ~tight, k] = np.interp(frames[~tight], frames[tight], self.box[p, tight, k])
-        masks = Masks.from_counts((one for own in self.counts for one in own), size=self.given.mask.size)
-        return replace(self.given, box=self.box, visible=self.visible, flag=self.flag, mask=masks)
