@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,8 +16,9 @@ from tasks.clips import clip_of
 from tasks.ops.bind import Rules
 from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
+from tasks.ops.onlookers import OnlookerLimits
 
-VERSION = 3
+VERSION = 4
 NEVER = 2.0  # an intersection over union that no boxes have
 
 
@@ -28,6 +30,7 @@ class Config:
     max_people: int = 8  # more than this is a crowd, turned away
     min_height: float = 0.35  # of the main people's height: smaller ones are audience
     min_presence: float = 0.15  # share of the frames in which someone must be found; below, a passer-by
+    onlookers: Literal["drop", "keep"] = "drop"  # people who only stand and look on, further off than all performers
     touch: float = 0.15  # intersection over union from which two boxes touch
     clinch: float = 0.35  # and from which a tracklet is cut where it is closest
     fill_s: float = 0.25  # gaps up to this are interpolated, longer ones left open
@@ -48,6 +51,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     clip, _ = clip_of(item)
     rules = Rules(
         limits=Limits(people=config.people, min_height=config.min_height, min_presence=config.min_presence),
+        onlookers=OnlookerLimits() if config.onlookers == "drop" else None,
         touch=config.touch,
         # Ids that a person brought hold through a contact.
         clinch=NEVER if has(item.artifacts, TRACKS) else config.clinch,

@@ -9,11 +9,12 @@ import numpy as np
 from datasets.records import CameraMotion, People, Poses, Segments, Tracklets
 from tasks.ops.bind_bodies import bodies_of
 from tasks.ops.bind_cost import Costs
-from tasks.ops.bind_events import events_of
+from tasks.ops.bind_events import events_of, in_order
 from tasks.ops.bind_masks import carried_on, masks_of
 from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.cast import LeftOut, Limits, Shot, choose
 from tasks.ops.mask_crops import MaskCrops
+from tasks.ops.onlookers import OnlookerLimits, find_onlookers, unsure_events
 from tasks.ops.spans import spans_of
 from tasks.ops.tracks import tracks_of
 
@@ -23,6 +24,7 @@ class Rules:
     """How tracks become people."""
 
     limits: Limits = field(default_factory=Limits)
+    onlookers: OnlookerLimits | None = field(default_factory=OnlookerLimits)  # None: they are bound like others
     costs: Costs = field(default_factory=Costs)
     touch: float = 0.15  # intersection over union from which two boxes touch
     clinch: float = 0.35  # and from which a tracklet is cut where it is closest
@@ -39,12 +41,16 @@ def bind(
     to_first = to_first_frame(camera.step.astype(np.float64))
     tracks = tracks_of(tracklets, segments, to_first, clinch=rules.clinch)
     crops = MaskCrops(segments.mask)
-    people, left_out = choose(tracks, shot, rules.limits, rules.costs)
+    looking = find_onlookers(tracks, poses, shot, to_first, rules.onlookers, rules.limits)
+    gone = {id(left.track) for left in looking.left_out}
+    people, left_out = choose([t for t in tracks if id(t) not in gone], shot, rules.limits, rules.costs)
+    left_out = [*looking.left_out, *left_out]
     spans = spans_of(people, shot, to_first, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     carried = carried_on(spans, tracklets, segments)
     bodies = bodies_of(spans, tracklets, poses, crops, own=rules.own_poses)
     box, flag, visible, masks = masks_of(spans, carried, bodies, crops, shot)
     events = events_of(spans, visible, box, bodies.changed, left_out, shot, rules.touch, rules.doubt)
+    events = in_order([*events, *unsure_events(looking.unsure, people)])
     bound = People(
         box=box.astype(np.float32),
         keypoint=bodies.keypoint,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def events_of(
         *_pose_repairs(changed, shot),
         *_left_out(left_out),
     ]
+    return in_order(events)
+
+
+def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Events by first frame."""
     return tuple(sorted(events, key=lambda event: (event.start, event.stop, event.kind, event.people)))
 
 

@@ -64,7 +64,7 @@ class LeftOut:
 
 def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tuple[list[Person], list[LeftOut]]:
     """The clip's people, from left to right where they are first seen, and the tracks left out."""
-    large, left_out = _without_small(tracks, limits)
+    large, left_out = without_small(tracks, limits)
     if not large:
         return [], left_out
     network = network_of(large, shot.frames, shot.fps, shot.size, costs)
@@ -203,7 +203,7 @@ def _person(
     return Person(tracks=theirs, sure=tuple(sure), held=held_boxes(theirs, embraces, fps))
 
 
-def _without_small(tracks: list[Track], limits: Limits) -> tuple[list[Track], list[LeftOut]]:
+def without_small(tracks: list[Track], limits: Limits) -> tuple[list[Track], list[LeftOut]]:
     """Tracks of about the main people's size. The main height is that which a tenth of all found boxes reach."""
     if not tracks:
         return [], []
