@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,11 +26,12 @@ from tasks.ops.boxes import contact
 from tasks.ops.camera_motion import camera_steps
 from tasks.ops.crops import person_crop
 from tasks.ops.doubles import unions
+from tasks.ops.half_boxes import halves
 from tasks.ops.quick_mask import quick_mask
 from tasks.ops.tracklets import Limits, Rows, adopt, cut
 from tasks.ops.unlooked import unlooked
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +59,26 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         save_camera(path, clip, found, out)
         return
     network = embedder(config.reid, where(env))
+    half = half_boxes(found)
     tracker = BoxMOTTracker(config.tracker, clip.fps, config.cut_gap_s, config.camera)
     embedding = np.zeros((len(found.frame), network.width), np.float32)
     track = np.full(len(found.frame), -1, np.int64)
     rows_of = np.searchsorted(found.frame, np.arange(clip.frames + 1))
     looked = set(range(0, clip.frames, max(round(config.look_every_s * float(clip.fps)), 1)))
     for t, frame in pictures(path, clip, looked, every=tracker.wants_frames):
-        rows = np.arange(rows_of[t], rows_of[t + 1])
+        rows = np.flatnonzero(~half[rows_of[t] : rows_of[t + 1]]) + rows_of[t]
         if t in looked and frame is not None:
-            look(frame, found.box[rows], network, config, embedding[rows_of[t] : rows_of[t + 1]])
+            embedding[rows] = look(frame, found.box[rows], network, config)
         rows = rows[~unions(found.box[rows], found.score[rows])]
         track[rows] = tracker.update(found.box[rows], found.score[rows], embedding[rows], frame)
-    followed = Rows(frame=found.frame, box=found.box, track=track, embedding=embedding, fps=float(clip.fps))
+    whole = np.flatnonzero(~half)
+    followed = Rows(
+        frame=found.frame[whole],
+        box=found.box[whole],
+        track=track[whole],
+        embedding=embedding[whole],
+        fps=float(clip.fps),
+    )
     adopted = replace(followed, track=adopt(followed))
     limits = Limits(
         contact_iou=config.cut_iou,
@@ -77,9 +87,10 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         resize=config.cut_resize,
         alike=config.cut_look,
     )
-    name = cut(adopted, limits)
+    name = np.full(len(found.frame), -1, np.int32)
+    name[whole] = cut(adopted, limits)
     for t, rows in unlooked(found.frame, found.box, name, embedding).items():
-        here = np.arange(rows_of[t], rows_of[t + 1])
+        here = np.flatnonzero(~half[rows_of[t] : rows_of[t + 1]]) + rows_of[t]
         crops = [masked_crop(FRAMES.at(path, t), found.box[i], found.box[here[here != i]]) for i in rows]
         embedding[rows] = network.embed(np.stack(crops))
     tracklets = Tracklets(frame=found.frame, box=found.box, score=found.score, tracklet=name, embedding=embedding)
@@ -104,13 +115,22 @@ def pictures(path: Path, clip: Clip, looked: set[int], *, every: bool) -> Iterat
         yield t, FRAMES.at(path, t) if t in looked else None
 
 
-def look(frame: np.ndarray, box: np.ndarray, network: Embedder, config: Config, into: np.ndarray) -> None:
-    """Appearance vectors of the people who stand clear, written into rows of (N, E); the others' rows stay zeros."""
+def half_boxes(found: Detections) -> np.ndarray:
+    """(N,) bool: boxes of an upper body whose whole body has a box as well. They belong to no tracklet."""
+    half = np.zeros(len(found.frame), bool)
+    for start, stop in itertools.pairwise(np.flatnonzero(np.diff(found.frame, prepend=-1, append=-1))):
+        half[start:stop] = halves(found.box[start:stop], found.score[start:stop])
+    return half
+
+
+def look(frame: np.ndarray, box: np.ndarray, network: Embedder, config: Config) -> np.ndarray:
+    """(N, E) appearance vectors of the people who stand clear; the others' rows are zeros."""
+    out = np.zeros((len(box), network.width), np.float32)
     clear = np.flatnonzero(contact(box) <= config.look_iou)
-    if not len(clear):
-        return
-    crops = [masked_crop(frame, box[i], np.delete(box, i, 0)) for i in clear]
-    into[clear] = network.embed(np.stack(crops))
+    if len(clear):
+        crops = [masked_crop(frame, box[i], np.delete(box, i, 0)) for i in clear]
+        out[clear] = network.embed(np.stack(crops))
+    return out
 
 
 def masked_crop(frame: np.ndarray, box: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -9,15 +9,18 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from datasets.records import Tracklets, load_record
+from datasets.masks import Masks
+from datasets.records import Detections, Segments, Tracklets, load_record, save_record
 from tasks import detect, track
 from tasks.backends.boxmot import BoxMOTTracker
 from tasks.backends.reid import unit
 from tasks.backends.table import Where, embedder
 from tasks.batch import Batch
 from tasks.ops.crops import person_crop
+from tasks.ops.half_boxes import halves
 from tasks.ops.quick_mask import quick_mask
 from tasks.ops.tracklets import Limits, Rows, adopt, cut
+from tasks.ops.tracks import tracks_of
 from tests import tiny_weights
 from tests.clip_items import clip_item, env_at
 
@@ -291,3 +294,68 @@ def test_stage_on_two_who_walk(tiny, tmp_path, config):
         detect.STAGE.run(Batch(items=(item,)), detect.Config(detector="yolox-m"), other), config, other
     )
     assert (again.items[0].folder("track") / "tracklets.npz").read_bytes() == path.read_bytes()
+
+
+WHOLE = (100.0, 50.0, 160.0, 250.0)
+
+
+@pytest.mark.parametrize(
+    ("other", "surer", "want"),
+    [
+        pytest.param((101, 52, 158, 150), 0.0, True, id="the upper body"),
+        pytest.param((101, 52, 158, 150), 0.15, True, id="a little surer than the whole"),
+        pytest.param((101, 52, 158, 150), 0.4, False, id="much surer: the whole may be a mirror image with it"),
+        pytest.param((101, 52, 158, 240), 0.0, False, id="nearly as tall"),
+        pytest.param((112, 52, 158, 150), 0.0, False, id="another left edge: somebody behind"),
+        pytest.param((101, 90, 158, 150), 0.0, False, id="another upper edge: a child before"),
+        pytest.param((101, 150, 158, 250), 0.0, False, id="the legs: somebody who sits in front, maybe"),
+    ],
+)
+def test_halves(other, surer, want):
+    box, score = np.array([WHOLE, other, (300.0, 50, 360, 250)]), np.array([0.5, 0.5 + surer, 0.5])
+    assert halves(box, score).tolist() == [False, want, False]
+    assert halves(box[::-1], score[::-1]).tolist() == [False, want, False]
+    assert not halves(np.zeros((0, 4)), np.zeros(0)).any()
+
+
+def test_what_is_no_tracklets_covers_nobody():
+    made = Tracklets(
+        frame=np.repeat(np.arange(5, dtype=np.int32), 2),
+        box=np.tile(np.array([WHOLE, (101, 52, 158, 150)], np.float32), (5, 1)),
+        score=np.full(10, 0.9, np.float32),
+        tracklet=np.tile(np.array([0, -1], np.int32), 5),
+        embedding=np.zeros((10, 1), np.float32),
+    )
+    none = Segments(
+        frame=np.zeros(0, np.int32), tracklet=np.zeros(0, np.int32), mask=Masks.from_counts([], size=(300, 400)),
+        score=np.zeros(0, np.float32), embedding=np.zeros((0, 1), np.float32),
+    )  # fmt: skip
+    still = np.tile(np.eye(2, 3), (5, 1, 1))
+    (track_alone,) = tracks_of(made, none, still, clinch=0.3)
+    assert (track_alone.apart == 1).all()
+    assert len(tracks_of(replace(made, tracklet=made.tracklet + 1), none, still, clinch=0.3)) > 1
+
+
+def test_halves_are_nobodys_and_part_nothing(tiny, tmp_path):
+    """Every other frame has both people's upper bodies, too: tracklets are as without them."""
+    item = clip_item(tiny_weights.people_video(30, (240, 320)), tmp_path / "shots")
+    env = env_at(tmp_path, tiny)
+    item = detect.STAGE.run(Batch(items=(item,)), detect.Config(detector="yolox-m"), env).items[0]
+    path = item.folder("detect") / "detections.npz"
+    found = load_record(Detections, path)
+    clean = track.STAGE.run(Batch(items=(item,)), track.Config(), env).items[0].folder("track")
+    odd = found.frame % 2 == 1
+    upper = found.box[odd].copy()
+    upper[:, 3] = (upper[:, 1] + upper[:, 3]) / 2
+    frame = np.concatenate([found.frame, found.frame[odd]])
+    order = np.argsort(frame, kind="stable")
+    box, score = np.concatenate([found.box, upper]), np.concatenate([found.score, found.score[odd]])
+    save_record(Detections(frame=frame[order], box=box[order], score=score[order]), path)
+    again = env_at(tmp_path / "again", tiny)
+    done = track.STAGE.run(Batch(items=(item,)), track.Config(), again).items[0].folder("track")
+    before, after = (load_record(Tracklets, folder / "tracklets.npz") for folder in (clean, done))
+    whole = after.tracklet >= 0
+    assert (~whole).sum() == odd.sum()
+    for name in ("frame", "box", "tracklet", "embedding"):
+        assert (getattr(after, name)[whole] == getattr(before, name)).all(), name
+    assert not after.embedding[~whole].any()

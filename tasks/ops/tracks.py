@@ -64,11 +64,12 @@ def tracks_of(tracklets: Tracklets, segments: Segments, to_first: np.ndarray, *,
 
 
 def _apart(tracklets: Tracklets) -> np.ndarray:
-    """(N,) the share of each box that the one covering it most leaves free."""
+    """(N,) the share of each box that the one covering it most leaves free. What is no tracklet's covers nothing."""
     out = np.ones(len(tracklets.frame))
     for start, stop in itertools.pairwise(np.flatnonzero(np.diff(tracklets.frame, prepend=-1, append=-1))):
         share = covered(tracklets.box[start:stop], tracklets.box[start:stop])
         np.fill_diagonal(share, 0)
+        share[:, tracklets.tracklet[start:stop] < 0] = 0
         out[start:stop] = 1 - share.max(1)
     return out
 
