@@ -72,10 +72,18 @@ def test_the_next_frame_is_surer_than_a_second_later() -> None:
 
 def test_motion_looks_the_same_backwards() -> None:
     a = End(
-        place=np.array([100.0, 150]), velocity=np.array([40.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0)
+        place=np.array([100.0, 150]),
+        velocity=np.array([40.0, 0]),
+        doubt=np.array([3.0, 3]),
+        height=np.array(100.0),
+        box=np.array([80.0, 100, 120, 200]),
     )
     b = End(
-        place=np.array([130.0, 150]), velocity=np.array([35.0, 0]), doubt=np.array([3.0, 3]), height=np.array(100.0)
+        place=np.array([130.0, 150]),
+        velocity=np.array([35.0, 0]),
+        doubt=np.array([3.0, 3]),
+        height=np.array(100.0),
+        box=np.array([80.0, 100, 120, 200]),
     )
     # Seen from the end the same two ends, with their velocities turned about; only b's own share of `anywhere` differs.
     there = continuation(a, b, 0.8, AREA, MotionScales())

@@ -9,7 +9,7 @@ import numpy as np
 from datasets.records import CameraMotion, People, Poses, Segments, Tracklets
 from tasks.ops.bind_bodies import bodies_of
 from tasks.ops.bind_cost import Costs
-from tasks.ops.bind_events import events_of, in_order
+from tasks.ops.bind_events import events_of, in_order, unexplained
 from tasks.ops.bind_masks import carried_on, masks_of
 from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.cast import LeftOut, Limits, Shot, choose
@@ -30,7 +30,7 @@ class Rules:
     clinch: float = 0.35  # and from which a tracklet is cut where it is closest
     fill_s: float = 0.25  # gaps up to this are interpolated
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
-    doubt: float = 0.75  # certainty below which a step is an event
+    doubt: float = 0.5  # certainty below which a step is an event
     own_poses: bool = False  # a pose is its box's, whatever mask holds it: both came with one id
 
 
@@ -50,6 +50,8 @@ def bind(
     bodies = bodies_of(spans, tracklets, poses, crops, own=rules.own_poses)
     box, flag, visible, masks = masks_of(spans, carried, bodies, crops, shot)
     events = events_of(spans, visible, box, bodies.changed, left_out, shot, rules.touch, rules.doubt)
+    if rules.limits.people is None:
+        events = (*events, *unexplained(left_out, shot))
     events = in_order([*events, *unsure_events(looking.unsure, people)])
     bound = People(
         box=box.astype(np.float32),

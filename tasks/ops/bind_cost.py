@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tasks.ops.bind_motion import End, MotionScales, continuation, first_end, last_end, size_change, stacked
+from tasks.ops.bind_motion import (
+    End,
+    MotionScales,
+    continuation,
+    first_end,
+    last_end,
+    overlap,
+    overlap_weight,
+    size_change,
+    stacked,
+)
 from tasks.ops.look_model import LookPrior
 from tasks.ops.tracks import Track
 
@@ -60,11 +70,20 @@ def network_of(tracks: Sequence[Track], frames: int, fps: float, size: tuple[int
     )
 
 
+def part_of(network: Network, which: np.ndarray) -> Network:
+    """The costs of some of the tracks, by their ascending numbers."""
+    return Network(
+        first=network.first[which], stop=network.stop[which], link=network.link[np.ix_(which, which)],
+        start=network.start[which], end=network.end[which], nobody=network.nobody[which],
+    )  # fmt: skip
+
+
 def link_cost(a: End, b: End, wait_s: np.ndarray, size: tuple[int, int], costs: Costs) -> np.ndarray:
     """Nats against tracks that begin as b (stacked) being the same person as one that ends as a, `wait_s` before."""
     area = float(size[0] * size[1])
-    motion = continuation(a, b, wait_s, area, costs.motion)
-    return motion + size_change(a, b, wait_s, costs.motion) + costs.unseen * wait_s
+    motion = continuation(a, b, wait_s, area, costs.motion) + size_change(a, b, wait_s, costs.motion)
+    once = 1 - costs.motion.told_twice * overlap_weight(wait_s, costs.motion)
+    return motion * once + overlap(a, b, wait_s, costs.motion) + costs.unseen * wait_s
 
 
 def nobody_cost(track: Track, fps: float, costs: Costs) -> float:

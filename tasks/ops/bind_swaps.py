@@ -28,18 +28,34 @@ class Exchange:
     cost: float  # nats by which it is worse than what stands; negative: better
 
 
-def exchanges(chains: list[list[int]], network: Network, alike: np.ndarray) -> Iterator[Exchange]:
-    """Every exchange. alike (N, N): nats for two tracks being one person by their looks."""
+def exchanges(
+    chains: list[list[int]], network: Network, alike: np.ndarray, sure: np.ndarray | None = None
+) -> Iterator[Exchange]:
+    """Every exchange. alike (N, N): nats for two tracks being one person by their looks; on the diagonal how much a
+    track's look counts, 0..1, 0 where there is none.
+
+    sure (N,) bool: tracks that were seen clearly; all, when not given. Where such change hands, the step from the last
+    sure track to the next counts half, and the steps over all that lies between half: either misleads where the other
+    does not.
+    """
+    clear = np.ones(len(network.first), bool) if sure is None else sure
     for p, q in itertools.combinations(range(len(chains)), 2):
         a, b = chains[p], chains[q]
         looks = _Looks(a, b, alike)
-        places = list(_places(a, b, network))
-        for n, (i, j, first) in enumerate(places):
-            to_end = first + looks.worse((i, len(a)), (j, len(b)))
-            yield Exchange(people=(p, q), begin=(i, j), stop=(len(a), len(b)), cost=to_end)
-            for k, m, second in places[n + 1 : n + 1 + _AHEAD]:
+        sure_a, sure_b = _Sure(a, clear, network), _Sure(b, clear, network)
+        places = list(_places(a, b, network, sure_a, sure_b))
+        for n, (i, j, first, wide) in enumerate(places):
+            to_end = first if sure is None else (first + wide) / 2
+            yield Exchange(
+                people=(p, q), begin=(i, j), stop=(len(a), len(b)),
+                cost=to_end + looks.worse((i, len(a)), (j, len(b))),
+            )  # fmt: skip
+            for k, m, second, wider in places[n + 1 : n + 1 + _AHEAD]:
                 if k >= i and m >= j and (k, m) != (i, j):
-                    cost = first + second + looks.worse((i, k), (j, m))
+                    steps = first + second
+                    if sure is not None and sure_a.between(i, k) + sure_b.between(j, m):
+                        steps = (steps + wide + wider) / 2
+                    cost = steps + looks.worse((i, k), (j, m))
                     yield Exchange(people=(p, q), begin=(i, j), stop=(k, m), cost=cost)
 
 
@@ -52,20 +68,29 @@ def exchanged(chains: list[list[int]], by: Exchange) -> list[list[int]]:
     return out
 
 
-def settle(chains: list[list[int]], network: Network, alike: np.ndarray, most: int = 50) -> list[list[int]]:
+def settle(
+    chains: list[list[int]], network: Network, alike: np.ndarray, sure: np.ndarray | None = None, most: int = 50
+) -> list[list[int]]:
     """The chains after the best exchanges, one after another, as long as one makes the whole cheaper."""
     for _ in range(most):
-        best = min(exchanges(chains, network, alike), key=lambda one: one.cost, default=None)
+        best = min(exchanges(chains, network, alike, sure), key=lambda one: one.cost, default=None)
         if best is None or best.cost >= -1e-6:
             break
         chains = exchanged(chains, best)
     return chains
 
 
-def margins(chains: list[list[int]], network: Network, alike: np.ndarray) -> list[list[float]]:
-    """For each chain and each step of it from track to track: what the cheapest exchange there costs."""
+def margins(
+    chains: list[list[int]], network: Network, alike: np.ndarray, sure: np.ndarray | None = None, least: int = 1
+) -> list[list[float]]:
+    """For each chain and each step of it from track to track: what the cheapest exchange there costs.
+
+    least: frames from which an exchange counts, of all that changes hands.
+    """
     out = [[float("inf")] * max(len(chain) - 1, 0) for chain in chains]
-    for one in exchanges(chains, network, alike):
+    for one in exchanges(chains, network, alike, sure):
+        if least > 1 and _frames(chains, one, network) < least:
+            continue
         for place in (one.begin, one.stop):
             for person, at in zip(one.people, place, strict=True):
                 if 0 < at < len(chains[person]):
@@ -73,8 +98,28 @@ def margins(chains: list[list[int]], network: Network, alike: np.ndarray) -> lis
     return out
 
 
-def _places(a: list[int], b: list[int], network: Network) -> Iterator[tuple[int, int, float]]:
-    """(i, j, nats): a may go on with b's tracks from j on, and b with a's from i on, and how much worse that is.
+def _frames(chains: list[list[int]], one: Exchange, network: Network) -> int:
+    """Frames of the longer of both stretches that change hands."""
+    parts = [chains[p][a:b] for p, a, b in zip(one.people, one.begin, one.stop, strict=True)]
+    return max(int((network.stop[part] - network.first[part]).sum()) for part in parts)
+
+
+class _Sure:
+    """Where the sure tracks of a chain lie."""
+
+    def __init__(self, chain: list[int], clear: np.ndarray, network: Network) -> None:
+        self.count = np.concatenate([[0], clear[chain].cumsum()]).tolist()
+        self.chain = [i for i in chain if clear[i]]
+
+    def between(self, i: int, k: int) -> int:
+        return self.count[k] - self.count[i]
+
+
+def _places(
+    a: list[int], b: list[int], network: Network, sure_a: _Sure, sure_b: _Sure
+) -> Iterator[tuple[int, int, float, float]]:
+    """(i, j, nats, nats): a may go on with b's tracks from j on, and b with a's from i on, and how much worse that is
+    from track to track, and from sure track to sure track.
 
     Both have to be between tracks then: a's next begins no sooner than b's last ends, and the other way round. A
     chain's tracks are in order of time, so for each i that is a range of j.
@@ -90,7 +135,11 @@ def _places(a: list[int], b: list[int], network: Network) -> Iterator[tuple[int,
                 continue
             crossed = _step(a, i, b, j, network) + _step(b, j, a, i, network)
             if np.isfinite(crossed):
-                yield i, j, crossed - _step(a, i, a, i, network) - _step(b, j, b, j, network)
+                full = crossed - _step(a, i, a, i, network) - _step(b, j, b, j, network)
+                c, d, u, v = sure_a.chain, sure_b.chain, sure_a.count[i], sure_b.count[j]
+                wide = _step(c, u, d, v, network) + _step(d, v, c, u, network)
+                wide -= _step(c, u, c, u, network) + _step(d, v, d, v, network)
+                yield i, j, full, float(wide)
 
 
 def _step(a: list[int], i: int, b: list[int], j: int, network: Network) -> float:
@@ -104,13 +153,16 @@ def _step(a: list[int], i: int, b: list[int], j: int, network: Network) -> float
 
 def likeness(chain: list[int], alike: np.ndarray) -> float:
     """Nats for these tracks being one person: of n(n - 1) / 2 pairs, n - 1 are independent."""
-    looked = [i for i in chain if alike[i, i] > 0]
-    own = alike[np.ix_(looked, looked)]
-    return _pooled(float(own.sum() - np.trace(own)), len(looked))
+    own = alike[np.ix_(chain, chain)]
+    return _pooled(float(own.sum() - np.trace(own)), float(_weight(own).sum()))
 
 
-def _pooled(total: float, looked: int) -> float:
-    return total / looked if looked > 1 else 0.0
+def _weight(alike: np.ndarray) -> np.ndarray:
+    return np.minimum(np.diag(alike), 1.0)
+
+
+def _pooled(total: float, weight: float) -> float:
+    return total / weight if weight > 0 else 0.0
 
 
 class _Looks:
@@ -119,19 +171,17 @@ class _Looks:
     def __init__(self, a: list[int], b: list[int], alike: np.ndarray) -> None:
         both = [*a, *b]
         own = alike[np.ix_(both, both)].copy()
-        looked = np.diag(own) > 0
+        weight = _weight(own)
         np.fill_diagonal(own, 0.0)
-        own[~looked] = 0.0
-        own[:, ~looked] = 0.0
         self.split = len(a)
         self.total = np.zeros((len(both) + 1, len(both) + 1))
         self.total[1:, 1:] = own.cumsum(0).cumsum(1)
-        self.count = np.concatenate([[0], looked.cumsum()])
+        self.weight = np.concatenate([[0.0], weight.cumsum()])
         self.now = self._of([(0, len(a))]) + self._of([(len(a), len(both))])
 
     def worse(self, of_a: tuple[int, int], of_b: tuple[int, int]) -> float:
         """Nats by which looks are worse when a[i:k] and b[j:m] change hands."""
-        n, end = self.split, len(self.count) - 1
+        n, end = self.split, len(self.weight) - 1
         (i, k), (j, m) = of_a, (of_b[0] + n, of_b[1] + n)
         return self.now - self._of([(0, i), (j, m), (k, n)]) - self._of([(n, j), (i, k), (m, end)])
 
@@ -139,4 +189,4 @@ class _Looks:
         """Likeness of one person made of these stretches."""
         t = self.total
         total = sum(float(t[b, d] - t[a, d] - t[b, c] + t[a, c]) for a, b in parts for c, d in parts)
-        return _pooled(total, int(sum(self.count[b] - self.count[a] for a, b in parts)))
+        return _pooled(total, float(sum(self.weight[b] - self.weight[a] for a, b in parts)))

@@ -2,8 +2,8 @@
 
 Three steps, each an exact assignment over the whole clip. The sure pieces (anchors) are covered by chains at least
 cost, which also says how many people there are. Then people have looks, and anchors go to people once more with
-these. Last,
-what was seen for a moment inside contacts goes to whoever is bound to be there.
+these. What was seen for a moment inside contacts goes to whoever is bound to be there. Last, with all of it at hand,
+every exchange of two people is weighed (`bind_weigh`): that settles who is who, and says how surely.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.ops.bind_assign import NOBODY, Problem, assign
-from tasks.ops.bind_cost import Costs, Network, network_of
+from tasks.ops.bind_cost import Costs, Network, network_of, part_of
 from tasks.ops.bind_paths import off_path, path_of
-from tasks.ops.bind_solve import certainty, cover
-from tasks.ops.bind_swaps import margins, settle
+from tasks.ops.bind_weigh import anchored, likeness_of, weighed
 from tasks.ops.doubles import doubles
 from tasks.ops.embraces import held_boxes
-from tasks.ops.look_model import alike_of, learn, to_people
 from tasks.ops.tracks import Track
 
 _ANCHOR_S = 0.2  # of clear sight, from which a track counts as a sure piece
 _CLEAR = 0.5  # share of a box that is free: from there on it is fully clear
-_BESIDE = 0.35  # share of both boxes that is free: two such boxes are two people
+BESIDE = 0.35  # share of both boxes that is free: two such boxes are two people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +70,22 @@ def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tup
     anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large] & ~double)
     if not len(anchors):
         anchors = np.arange(len(large))
+    clear = np.isin(np.arange(len(large)), anchors)
+    alike = likeness_of(large, clear, shot.size, costs)
     least = seen_at_once(large, shot, limits.min_presence)
-    chains, certain = _anchored(large, anchors, network, limits, least, costs)
-    people, passing = _staying(large, chains, shot, limits, least)
+    part, looks = part_of(network, anchors), alike[np.ix_(anchors, anchors)]
+    chains = anchored(part, looks, person=costs.person, people=limits.people, least=least)
+    people, passing = _staying(large, [anchors[chain].tolist() for chain in chains], shot, limits, least)
     left_out += [LeftOut(track=large[i], why="a passer-by: too short in the picture") for i in sorted(passing)]
     fixed = passing | set(np.flatnonzero(double).tolist())
     owner = _with_fragments(large, people, set(anchors.tolist()), fixed, network, shot)
     rest = [track for i, track in enumerate(large) if owner[i] == NOBODY and i not in passing and not double[i]]
     left_out += [LeftOut(track=track, why="nobody's: a ghost, a part of someone or too short") for track in rest]
     embraces = [track for track, holds_two in zip(large, double, strict=True) if holds_two]
+    whole = [np.flatnonzero(owner == k).tolist() for k in range(len(people))]
     out = [
-        _person(large, np.flatnonzero(owner == k), chain, certain, embraces, shot.fps) for k, chain in enumerate(people)
+        _person([large[i] for i in chain], sure, embraces, shot.fps)
+        for chain, sure in zip(*weighed(whole, network, alike, clear, shot.fps), strict=True)
     ]
     out.sort(key=lambda person: (float(person.tracks[0].box[0, [0, 2]].mean()), person.tracks[0].start))
     return out, left_out
@@ -114,59 +117,10 @@ def seen_at_once(tracks: list[Track], shot: Shot, presence: float) -> int:
     """How many people there are at least: so many are seen at once, apart from each other, in that share of frames."""
     count = np.zeros(shot.frames, np.int64)
     for track in tracks:
-        clear = track.frame[track.apart >= _BESIDE]
+        clear = track.frame[track.apart >= BESIDE]
         count[clear] += 1
     most = int(count.max(initial=0))
     return max((n for n in range(1, most + 1) if (count >= n).mean() >= presence), default=0)
-
-
-def _anchored(
-    tracks: list[Track], anchors: np.ndarray, network: Network, limits: Limits, least: int, costs: Costs
-) -> tuple[list[list[int]], dict[tuple[int, int], float]]:
-    """Chains of anchors (indices of tracks), and how sure each step (track, next track) of a chain is."""
-    own = [tracks[i] for i in anchors]
-    part = Network(
-        first=network.first[anchors], stop=network.stop[anchors], link=network.link[np.ix_(anchors, anchors)],
-        start=network.start[anchors], end=network.end[anchors], nobody=network.nobody[anchors],
-    )  # fmt: skip
-    model = learn(own, costs.look)
-    alike = alike_of(own, model)
-    link = part.link - alike
-    first = cover(link, part.start, part.end, part.nobody, person=costs.person, people=limits.people)
-    if limits.people is None and len(first.chains) < least:
-        first = cover(link, part.start, part.end, part.nobody, person=costs.person, people=least)
-    chains = [list(chain) for chain in first.chains]
-    chains = _by_looks(own, chains, part, alike)
-    chains = settle(chains, part, alike)
-    sure: dict[tuple[int, int], float] = {}
-    for chain, steps in zip(chains, margins(chains, part, alike), strict=True):
-        for a, b, margin in zip(chain[:-1], chain[1:], steps, strict=True):
-            sure[int(anchors[a]), int(anchors[b])] = certainty(margin)
-    return [[int(anchors[i]) for i in chain] for chain in chains], sure
-
-
-def _by_looks(tracks: list[Track], chains: list[list[int]], network: Network, alike: np.ndarray) -> list[list[int]]:
-    """The chains again, now that each person has a look; repeated until nothing changes."""
-    used = np.zeros(len(tracks), bool)
-    used[[i for chain in chains for i in chain]] = True
-    for _ in range(4):
-        if len(chains) < 2:
-            break
-        nobody = np.where(used, np.inf, 0.0)
-        owner, _ = assign(
-            Problem(
-                own=np.where(used[None], -to_people(chains, alike), np.inf),
-                nobody=nobody,
-                link=network.link,
-                start=network.start,
-                end=network.end,
-            )
-        )
-        again = [np.flatnonzero(owner == k).tolist() for k in range(len(chains))]
-        if again == chains or not all(again):
-            break
-        chains = again
-    return chains
 
 
 def _with_fragments(
@@ -189,18 +143,8 @@ def _with_fragments(
     return owner
 
 
-def _person(
-    tracks: list[Track], own: np.ndarray, chain: list[int], certain: dict[tuple[int, int], float],
-    embraces: list[Track], fps: float,
-) -> Person:  # fmt: skip
-    """A person of these tracks; each step is as sure as the step between the anchors round it."""
-    sure = []
-    for a, b in zip(own[:-1].tolist(), own[1:].tolist(), strict=True):
-        before = [i for i in chain if i <= a]
-        after = [i for i in chain if i >= b]
-        sure.append(certain.get((before[-1], after[0]), 1.0) if before and after else 0.5)
-    theirs = tuple(tracks[i] for i in own)
-    return Person(tracks=theirs, sure=tuple(sure), held=held_boxes(theirs, embraces, fps))
+def _person(tracks: list[Track], sure: list[float], embraces: list[Track], fps: float) -> Person:
+    return Person(tracks=tuple(tracks), sure=tuple(sure), held=held_boxes(tracks, embraces, fps))
 
 
 def without_small(tracks: list[Track], limits: Limits) -> tuple[list[Track], list[LeftOut]]:

@@ -59,15 +59,18 @@ def learn(tracks: Sequence[Track], prior: LookPrior) -> LookModel:
     return LookModel(same=max(prior.same, other), other=other, spread=prior.spread, most=prior.most)
 
 
-def alike_of(tracks: Sequence[Track], model: LookModel) -> np.ndarray:
-    """(N, N) nats for two tracks being one person by their looks; 0 where one was not looked at, most on the diagonal
-    where it was."""
+def alike_of(tracks: Sequence[Track], model: LookModel, weight: np.ndarray | None = None) -> np.ndarray:
+    """(N, N) nats for two tracks being one person by their looks; 0 where one was not looked at.
+
+    weight (N,): how much each look counts, above 0 and at most 1, all alike when not given. It stands on the diagonal.
+    """
     looked = np.flatnonzero([track.look is not None for track in tracks])
     out = np.zeros((len(tracks), len(tracks)))
     if len(looked):
         look = np.stack([tracks[i].look for i in looked.tolist()])  # type: ignore[misc]
-        out[np.ix_(looked, looked)] = model.evidence(look @ look.T)
-        out[looked, looked] = model.most
+        own = np.ones(len(looked)) if weight is None else weight[looked]
+        out[np.ix_(looked, looked)] = model.evidence(look @ look.T) * np.outer(own, own)
+        out[looked, looked] = own
     return out
 
 

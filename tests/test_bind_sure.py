@@ -1,0 +1,108 @@
+"""How surely who is who: stature, overlap, exchanges within contacts, and people who may be missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasks.ops.bind_cost import Network
+from tasks.ops.bind_events import unexplained
+from tasks.ops.bind_motion import MotionScales, first_end, last_end, overlap
+from tasks.ops.bind_swaps import margins
+from tasks.ops.cast import LeftOut, Shot
+from tasks.ops.stature import by_stature, statures
+from tests.test_bind_evidence import FPS, track
+
+SIZE = (480, 640)
+SHOT = Shot(frames=100, fps=FPS, size=SIZE)
+
+
+def test_the_same_box_in_the_next_frame_is_the_same_person_and_another_place_is_not() -> None:
+    scales = MotionScales()
+    walks, on, beside = track(0, 15, (90, 100)), track(15, 30, (101, 110)), track(15, 30, (140, 150))
+    same, other = (float(overlap(last_end(walks, FPS), first_end(b, FPS), 1 / FPS, scales)) for b in (on, beside))
+    assert same < -2 < 2 < other
+    later = float(overlap(last_end(walks, FPS), first_end(on, FPS), 1.0, scales))
+    assert abs(later) < 0.01, "what boxes share says nothing a second later"
+
+
+def test_stature_tells_the_tall_from_the_short_where_looks_are_equal() -> None:
+    tall, short = track(0, 20, (90, 100), height=120), track(0, 20, (200, 210), height=95)
+    later = [track(40, 60, (140, 150), height=height) for height in (120, 95)]
+    nats = by_stature([tall, short, *later], SIZE)
+    assert nats[0, 2] > 0.5 > -1 > nats[0, 3]
+    assert nats[1, 3] > 0.5 > -1 > nats[1, 2]
+    assert np.allclose(nats, nats.T)
+    assert not np.diag(nats).any()
+
+
+def test_stature_says_little_among_people_of_one_height() -> None:
+    pairs = [track(start, start + 20, (x, x), height=100) for start in (0, 40, 80) for x in (90, 200, 300)]
+    assert abs(by_stature(pairs, SIZE)).max() < by_stature(pairs[:1] + pairs[3:4], SIZE).max()
+
+
+def test_who_is_cut_off_by_the_frame_or_covered_has_no_stature() -> None:
+    whole, covered = track(0, 20, (90, 100)), track(0, 20, (90, 100))
+    covered = replace(covered, apart=np.full(20, 0.3))
+    cut = replace(whole, box=whole.box + np.array([0.0, SIZE[0] - 200, 0, SIZE[0] - 200]))
+    found, tremble = statures([whole, covered, cut], SIZE)
+    assert np.isfinite(found).tolist() == [True, False, False]
+    assert tremble == pytest.approx(0)
+
+
+# Two people, each clear, in fragments while they touch, and clear again: 0, 2, 4, 6 and 1, 3, 5, 7.
+_FIRST = np.array([0, 0, 10, 10, 12, 12, 20, 20])
+_STOP = np.array([10, 10, 12, 12, 20, 20, 30, 30])
+_CLEAR = np.array([True, True, False, False, False, False, True, True])
+
+
+def network(within: float, across: float) -> Network:
+    """Going on costs nothing; to change over, `within` between fragments, `across` from clear piece to clear piece."""
+    link = np.full((8, 8), np.inf)
+    for a, b in ((0, 2), (2, 4), (4, 6)):
+        link[a, b] = link[a + 1, b + 1] = 0.0
+        link[a, b + 1] = link[a + 1, b] = within
+    link[0, 6] = link[1, 7] = 0.0
+    link[0, 7] = link[1, 6] = across
+    return Network(
+        first=_FIRST, stop=_STOP, link=link, start=np.zeros(8), end=np.zeros(8), nobody=np.full(8, 50.0)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("within", "across", "margin"),
+    [
+        pytest.param(4.0, 4.0, 8.0, id="both views agree"),
+        pytest.param(4.0, 0.0, 4.0, id="fragments tell, the clear pieces do not"),
+        pytest.param(4.0, -4.0, 0.0, id="the two views contradict each other: no certainty"),
+    ],
+)
+def test_a_contact_is_weighed_from_both_views(within: float, across: float, margin: float) -> None:
+    steps = margins([[0, 2, 4, 6], [1, 3, 5, 7]], network(within, across), np.zeros((8, 8)), _CLEAR)
+    assert steps == [[margin] * 3, [margin] * 3]
+
+
+def test_an_exchange_of_a_moment_is_not_counted() -> None:
+    cheap = network(1.0, 50.0)
+    chains = [[0, 2, 4, 6], [1, 3, 5, 7]]
+    assert margins(chains, cheap, np.zeros((8, 8)), _CLEAR)[0][0] == 4.0
+    # The fragments 2 and 3, two frames long, may change hands alone; 4 and 5 last for eight.
+    longer = margins(chains, cheap, np.zeros((8, 8)), _CLEAR, least=3)[0]
+    assert longer == [4.0, 4.0, 4.0]
+    # Ten frames: all fragments, or all from the last step on.
+    assert margins(chains, cheap, np.zeros((8, 8)), _CLEAR, least=11)[0] == [51.0, 51.0, np.inf]
+
+
+@pytest.mark.parametrize(
+    ("why", "frames", "doubts"),
+    [
+        pytest.param("nobody's: a ghost, a part of someone or too short", 12, 1, id="someone may be missing"),
+        pytest.param("nobody's: a ghost, a part of someone or too short", 4, 0, id="a detector's slip"),
+        pytest.param("audience: small beside the main people", 12, 0, id="audience is left out for its own reason"),
+    ],
+)
+def test_who_is_found_often_and_is_nobody_is_a_doubt(why: str, frames: int, doubts: int) -> None:
+    events = unexplained([LeftOut(track=track(20, 20 + frames, (90, 100)), why=why)], SHOT)
+    assert [(event.kind, event.start, event.stop) for event in events] == [("doubt", 20, 20 + frames)] * doubts
