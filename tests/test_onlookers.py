@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from datasets.records import CameraMotion, People
+from datasets.records import Artifact, CameraMotion, People, load_record, save_record
+from tasks import bind as stage
 from tasks.ops.bind import Rules, bind
 from tasks.ops.cast import LeftOut, Limits, Shot
+from tasks.ops.onlookers import OnlookerLimits
+from tests.clip_items import clip_item, env_at
 from tests.draw_tracks import FPS, SIZE, Figure, draw, walk
 
 T = 75
@@ -19,6 +24,7 @@ DANCERS = (
 )
 STANDS = np.full(T, 20.0)
 SWAYS = 20 + 0.7 * np.sin(np.arange(T) / 8)
+STILL = CameraMotion(step=np.tile(np.eye(2, 3, dtype=np.float32), (T, 1, 1)))
 ONLOOKER = Figure(x=SWAYS, foot=90, height=50, look=2, pieces=[(0, T)])
 
 
@@ -26,7 +32,7 @@ def cast(figures: list[Figure], rules: Rules | None = None, pan: float = 0.0) ->
     """Who is bound and who is left out of a scene; the camera turns so that all moves by `pan` pixels a frame."""
     shift = pan * np.arange(T)
     scene = draw([replace(figure, x=np.asarray(figure.x) + shift) for figure in figures])
-    step = np.tile(np.eye(2, 3, dtype=np.float32), (T, 1, 1))
+    step = STILL.step.copy()
     step[1:, 0, 2] = -pan
     camera = CameraMotion(step=step)
     shot = Shot(frames=T, fps=FPS, size=SIZE)
@@ -50,7 +56,7 @@ def onlookers(left_out: list[LeftOut]) -> int:
             id="one looks on, lost while a dancer is in front",
         ),
         pytest.param(
-            [*DANCERS, ONLOOKER, replace(ONLOOKER, x=SWAYS + 75, look=3, pieces=[(0, 8), (65, T)])], 2,
+            [*DANCERS, ONLOOKER, replace(ONLOOKER, x=SWAYS + 120, look=3, pieces=[(0, 20)])], 2,
             id="one of two who look on is hardly seen",
         ),
         pytest.param(
@@ -67,6 +73,7 @@ def onlookers(left_out: list[LeftOut]) -> int:
         pytest.param(
             [*DANCERS, replace(ONLOOKER, x=np.r_[walk(70, 20, 30), STANDS[:45]])], 3, id="one comes, then stands"
         ),
+        pytest.param([*DANCERS, replace(ONLOOKER, pieces=[(0, 45)])], 3, id="one stands, then is gone"),
         pytest.param([DANCERS[0], ONLOOKER], 2, id="two people, one of whom stands behind"),
         pytest.param(
             [*DANCERS, replace(ONLOOKER, foot=118, height=100, x=STANDS + 10)], 3, id="the tallest stands, in front"
@@ -107,12 +114,32 @@ def test_who_goes_with_the_picture_moves() -> None:
     [
         pytest.param(Rules(onlookers=None), id="onlookers are wanted"),
         pytest.param(Rules(limits=Limits(people=3)), id="it is known that there are three"),
+        *(
+            pytest.param(Rules(onlookers=OnlookerLimits(**{name: value})), id=f"{name} {value}")
+            for name, value in [
+                ("smaller", 0.6), ("behind", 2.5), ("above", 0.3), ("moved", 0.01), ("most", 0.02), ("performers", 3),
+                ("together", 1.1),
+            ]
+        ),
     ],
-)
+)  # fmt: skip
 def test_onlookers_are_kept(rules: Rules) -> None:
     bound, left_out = cast([*DANCERS, ONLOOKER], rules)
     assert bound.num_people == 3
     assert not onlookers(left_out)
+
+
+@pytest.mark.parametrize(("onlookers", "people"), [("drop", 2), ("keep", 3)])
+def test_the_stage_does_as_it_is_set(onlookers: Literal["drop", "keep"], people: int, tmp_path: Path) -> None:
+    scene = draw([*DANCERS, ONLOOKER])
+    item = clip_item([np.zeros((*SIZE, 3), np.uint8)] * T, tmp_path / "shots")
+    made = {"tracklets": scene.tracklets, "poses": scene.poses, "segments": scene.segments, "camera": STILL}
+    for name, record in made.items():
+        save_record(record, tmp_path / f"{name}.npz")
+    folder = Artifact(key="made", path=str(tmp_path))
+    item = replace(item, artifacts={**item.artifacts, **dict.fromkeys(("track", "pose", "segment"), folder)})
+    stage.compute(item, stage.Config(onlookers=onlookers), env_at(tmp_path, tmp_path), tmp_path)
+    assert load_record(People, tmp_path / "people.npz").num_people == people
 
 
 def test_the_two_that_are_asked_for_are_those_who_dance() -> None:
@@ -137,6 +164,5 @@ def test_a_pose_drawn_to_the_one_in_front_is_no_motion() -> None:
     point = scene.poses.keypoint.copy()
     point[np.flatnonzero(own)[:30]] = DANCERS[0].keypoint(0)
     poses = replace(scene.poses, keypoint=point)
-    camera = CameraMotion(step=np.tile(np.eye(2, 3, dtype=np.float32), (T, 1, 1)))
     shot = Shot(frames=T, fps=FPS, size=SIZE)
-    assert bind(scene.tracklets, poses, scene.segments, camera, shot, Rules())[0].num_people == 2
+    assert bind(scene.tracklets, poses, scene.segments, STILL, shot, Rules())[0].num_people == 2
