@@ -18,6 +18,8 @@ _LIE = 0.5  # intersection over union of boxes from which they lie in one place
 _MOSTLY = 0.8  # share of a track's boxes that tells where it belongs
 _LEAST_S = 0.3  # of sight from which a track can make a place
 _SEEN_S = 0.4  # of clear sight from which it can be told whether somebody moved
+_HALF = 0.25  # share of a box that is free when somebody is half covered
+_STANDS = 0.06  # heights: who moves no more, though half covered, stands
 _WHOLE = 0.9  # share of a box that is free when nobody is before it
 _SMOOTH_S = 0.2  # over which a joint's place is a median: detectors jitter
 _AWAY_S = 1.0  # a place seen empty for so long is not where somebody stays
@@ -120,24 +122,34 @@ def _mostly(true: np.ndarray, rows: Rows) -> np.ndarray:
 
 
 def _moved(rows: Rows, here: np.ndarray, fps: float) -> float | None:
-    """Heights that somebody ranges over: by shoulders and hips, and where others are in front, or there is no pose, by
-    the box's upper edge if that is less. What covers somebody can only make them seem to move more."""
-    clear = np.flatnonzero(here & (rows.apart >= CLEAR))
-    clear = clear[np.argsort(rows.frame[clear], kind="stable")]
-    least = max(_SEEN_S * fps, 2)
-    if len(clear) < least:
-        return None
+    """Heights that somebody ranges over: by shoulders and hips, or by the box's upper edge where there is no pose.
+
+    What covers somebody only makes them seem to move more. So where others are often in front, the least of what can
+    be told from clear boxes and from half covered ones counts; and half covered ones alone tell that somebody stands,
+    but not that they move.
+    """
+    clear, half = (np.flatnonzero(here & (rows.apart >= least)) for least in (CLEAR, _HALF))
+    enough = max(_SEEN_S * fps, 2)
+    if (rows.apart[here] >= _WHOLE).mean() >= _MOSTLY and len(clear) >= enough:
+        return _told_by(rows, clear, fps)[0]
+    if len(clear) >= enough:
+        return min(*_told_by(rows, clear, fps), *_told_by(rows, half, fps))
+    still = min(_told_by(rows, half, fps)) if len(half) >= enough else np.inf
+    return still if still <= _STANDS else None
+
+
+def _told_by(rows: Rows, chosen: np.ndarray, fps: float) -> tuple[float, float]:
+    """What shoulders and hips tell of the motion, or else the upper edge; and what that edge tells. In heights."""
+    chosen = chosen[np.argsort(rows.frame[chosen], kind="stable")]
+    box = rows.box[chosen]
+    height = float(np.median(box[:, 3] - box[:, 1]))
+    top = _range(rows.frame[chosen], np.stack([(box[:, 0] + box[:, 2]) / 2, box[:, 1]], 1), fps) / height
     torso = []
     for j in range(len(_TORSO)):
-        seen = clear[rows.seen[clear, j]]
-        if len(seen) >= least:
-            torso.append(_range(rows.frame[seen], rows.joint[seen, j], fps))
-    box = rows.box[clear]
-    top = _range(rows.frame[clear], np.stack([(box[:, 0] + box[:, 2]) / 2, box[:, 1]], 1), fps)
-    moved = float(np.median(torso)) if torso else top
-    if (rows.apart[here] >= _WHOLE).mean() < _MOSTLY:
-        moved = min(moved, top)
-    return moved / float(np.median(box[:, 3] - box[:, 1]))
+        seen = chosen[rows.seen[chosen, j]]
+        if len(seen) >= max(_SEEN_S * fps, 2):
+            torso.append(_range(rows.frame[seen], rows.joint[seen, j], fps) / height)
+    return float(np.median(torso)) if len(torso) >= 2 else top, top
 
 
 def _range(frame: np.ndarray, point: np.ndarray, fps: float) -> float:
