@@ -15,9 +15,9 @@ from tasks.ops.boxes import paired_iou
 from tasks.ops.cast import BESIDE, LeftOut, Shot
 from tasks.ops.spans import Spans
 
-# Share of the frames in which somebody may be found who is nobody: of filmed crossings bound to the right number of
-# people 95 in 100 had less than half of it.
-_UNEXPLAINED = 0.05
+# Share of the frames in which somebody may be found who is nobody: of 200 clips of filmed crossings, as filmed and with
+# worse detections, two bound to the right people had more, and all that were bound to too few.
+_UNEXPLAINED = 0.08
 
 
 def events_of(
