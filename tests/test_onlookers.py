@@ -166,3 +166,20 @@ def test_a_pose_drawn_to_the_one_in_front_is_no_motion() -> None:
     poses = replace(scene.poses, keypoint=point)
     shot = Shot(frames=T, fps=FPS, size=SIZE)
     assert bind(scene.tracklets, poses, scene.segments, STILL, shot, Rules())[0].num_people == 2
+
+
+def test_a_track_that_slipped_to_an_onlooker_is_parted() -> None:
+    scene = draw([*DANCERS, ONLOOKER])
+    late = scene.tracklets.frame >= 40
+    # The first dancer's tracklet goes on as the onlooker's, and the dancer is found again as somebody new.
+    name = np.where(late & (scene.owner == 2), 0, np.where(late & (scene.owner == 0), 3, scene.tracklets.tracklet))
+    slipped = replace(scene.tracklets, tracklet=name.astype(np.int32))
+    segments = replace(scene.segments, tracklet=name.astype(np.int32))
+    shot = Shot(frames=T, fps=FPS, size=SIZE)
+    people, left_out = bind(slipped, scene.poses, segments, STILL, shot, Rules())
+    assert people.num_people == 2
+    assert people.box[:, :, 3].min() > 100, "a dancer is where the onlooker stands"
+    found = [left.track.frame for left in left_out if left.why.startswith("onlooker: ")]
+    assert sorted(np.concatenate(found).tolist()) == list(range(T))
+    looks = [left.track.look for left in left_out]
+    assert all(look is not None and look.argmax() == ONLOOKER.look for look in looks), "a look of both"

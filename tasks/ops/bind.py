@@ -14,7 +14,7 @@ from tasks.ops.bind_masks import carried_on, masks_of
 from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.cast import LeftOut, Limits, Shot, choose
 from tasks.ops.mask_crops import MaskCrops
-from tasks.ops.onlookers import OnlookerLimits, find_onlookers, unsure_events
+from tasks.ops.onlookers import OnlookerLimits, find_onlookers, unsure_events, without_onlookers
 from tasks.ops.spans import spans_of
 from tasks.ops.tracks import tracks_of
 
@@ -42,9 +42,9 @@ def bind(
     tracks = tracks_of(tracklets, segments, to_first, clinch=rules.clinch)
     crops = MaskCrops(segments.mask)
     looking = find_onlookers(tracks, poses, shot, to_first, rules.onlookers, rules.limits)
-    gone = {id(left.track) for left in looking.left_out}
-    people, left_out = choose([t for t in tracks if id(t) not in gone], shot, rules.limits, rules.costs)
-    left_out = [*looking.left_out, *left_out]
+    others, audience = without_onlookers(tracks, looking, tracklets, segments)
+    people, left_out = choose(others, shot, rules.limits, rules.costs)
+    left_out = [*audience, *left_out]
     spans = spans_of(people, shot, to_first, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     carried = carried_on(spans, tracklets, segments)
     bodies = bodies_of(spans, tracklets, poses, crops, own=rules.own_poses)

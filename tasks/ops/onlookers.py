@@ -12,13 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.records import Event, Poses
+from datasets.records import Event, Poses, Segments, Tracklets
+from tasks.ops.bind_events import runs
+from tasks.ops.boxes import iou
 from tasks.ops.cast import LeftOut, Limits, Person, Shot, without_small
 from tasks.ops.standing import CLEAR, Place, Rows, places_of, rows_of
-from tasks.ops.tracks import Track
+from tasks.ops.tracks import Track, piece_of
 
 _NEAREST, _FURTHEST = 5, 95  # percentiles over frames: in one of twenty anything may be found
 _ALIKE = 0.15  # of the log of the height: so far apart, two who look on stand in one row
+_THERE = 0.65  # overlap (IoU) with an onlooker's box of boxes that are theirs: nobody taller reaches it ...
+_THERE_S = 0.15  # ... for so long
 _SEES_WIDTH = 1.0  # focal length over the picture's longer side: 53 degrees; longer lenses put people further apart
 
 
@@ -42,6 +46,7 @@ class Onlookers:
     """What was found of them."""
 
     left_out: tuple[LeftOut, ...]
+    slipped: Mapping[int, tuple[np.ndarray, str]]  # id of a track of others -> (n,) bool its rows on an onlooker, why
     unsure: tuple[LeftOut, ...]  # tracks of people who may only look on, to be bound all the same
 
 
@@ -67,24 +72,45 @@ def find_onlookers(
     to_first (T, 2, 3): the camera, as `camera_motion` has it. If it is known how many people there are, so many stay.
     """
     if limits is None:
-        return Onlookers(left_out=(), unsure=())
+        return Onlookers(left_out=(), slipped={}, unsure=())
     enough = limits.performers if counts.people is None else counts.people
     tracks = without_small(list(tracks), counts)[0]
     if not tracks:
-        return Onlookers(left_out=(), unsure=())
+        return Onlookers(left_out=(), slipped={}, unsure=())
     rows = rows_of(tracks, poses, to_first)
     places = places_of(rows, shot.frames, shot.fps)
     looking, performs = _parted(places, rows, shot, limits)
-    beside = {id(place): _beside(place, rows, performs, shot) for place in looking}
-    if not _enough(rows, performs, shot, enough, limits.together):
-        return Onlookers(left_out=(), unsure=_told(tracks, looking, beside))
+    others = _others(rows, performs, looking)
+    beside = {id(place): _beside(place, rows, others, shot) for place in looking}
+    if not _enough(rows, others, shot, enough, limits.together):
+        return Onlookers(left_out=(), slipped={}, unsure=_told(tracks, looking, beside))
     hidden = [place for place in places if place.moved is None and any(_in_a_row(place, other) for other in looking)]
-    beside |= {id(place): _beside(place, rows, performs, shot) for place in hidden}
+    beside |= {id(place): _beside(place, rows, others, shot) for place in hidden}
     hidden = [place for place in hidden if _lies_off(place, beside[id(place)], limits, 1.0)]
     maybe = [place for place in places if place.moved is not None and place not in looking]
-    near = {id(place): _beside(place, rows, _taller(maybe, place, performs, limits), shot) for place in maybe}
+    near = {id(place): _beside(place, rows, others & _taller(maybe, place, rows, limits), shot) for place in maybe}
     unsure = [place for place in maybe if _looks_on(place, near[id(place)], limits, limits.unsure)]
-    return Onlookers(left_out=_told(tracks, [*looking, *hidden], beside), unsure=_told(tracks, unsure, near))
+    left_out = _told(tracks, [*looking, *hidden], beside)
+    slipped = _slipped(tracks, rows, performs, list(zip(looking, _told_once(looking, beside), strict=True)), shot.fps)
+    return Onlookers(left_out=left_out, slipped=slipped, unsure=_told(tracks, unsure, near))
+
+
+def without_onlookers(
+    tracks: Sequence[Track], looking: Onlookers, tracklets: Tracklets, segments: Segments
+) -> tuple[list[Track], list[LeftOut]]:
+    """The tracks of all others, and what is left out; a track that slipped from somebody to an onlooker is parted."""
+    gone = {id(left.track) for left in looking.left_out}
+    others, left_out = [], list(looking.left_out)
+    for track in tracks:
+        if id(track) in looking.slipped:
+            theirs, why = looking.slipped[id(track)]
+            left_out.append(LeftOut(track=piece_of(track, theirs, tracklets, segments), why=why))
+            part = np.cumsum(np.diff(theirs, prepend=theirs[0]))
+            for k in np.unique(part[~theirs]):
+                others.append(piece_of(track, part == k, tracklets, segments))
+        elif id(track) not in gone:
+            others.append(track)
+    return sorted(others, key=lambda track: (track.start, track.tracklet)), left_out
 
 
 def unsure_events(unsure: Sequence[LeftOut], people: Sequence[Person]) -> list[Event]:
@@ -114,23 +140,29 @@ def _parted(places: list[Place], rows: Rows, shot: Shot, limits: OnlookerLimits)
         for place in back:
             performs[place.own] = True
         looking = [place for place in looking if place not in back]
-        back = [place for place in looking if not _looks_on(place, _beside(place, rows, performs, shot), limits, 1.0)]
+        others = _others(rows, performs, looking)
+        back = [place for place in looking if not _looks_on(place, _beside(place, rows, others, shot), limits, 1.0)]
         if not back:
             return looking, performs
 
 
-def _taller(maybe: list[Place], place: Place, performs: np.ndarray, limits: OnlookerLimits) -> np.ndarray:
-    """(N,) bool: the tracks that perform, less those in places of people about as tall in the picture."""
-    out = performs.copy()
-    for other in maybe:
-        if other.height <= place.height / limits.smaller:
-            out[other.own] = False
+def _others(rows: Rows, performs: np.ndarray, looking: list[Place]) -> np.ndarray:
+    """(R,) bool: the boxes of tracks (N,) that perform, but for those that lie on somebody who looks on."""
+    out = performs[rows.track].copy()
+    for place in looking:
+        out &= iou(rows.box, place.box[None])[:, 0] < _THERE
     return out
 
 
+def _taller(maybe: list[Place], place: Place, rows: Rows, limits: OnlookerLimits) -> np.ndarray:
+    """(R,) bool: all boxes but those in places of people about as tall in the picture."""
+    alike = [other.own for other in maybe if other.height <= place.height / limits.smaller]
+    return ~np.isin(rows.track, np.concatenate(alike))
+
+
 def _beside(place: Place, rows: Rows, performs: np.ndarray, shot: Shot) -> _Beside | None:
-    """How a place lies to the nearest of these tracks (N,), frame by frame; None where none of them is seen clearly."""
-    clear = np.flatnonzero(performs[rows.track] & (rows.apart >= CLEAR))
+    """How a place lies to the nearest of these boxes (R,), frame by frame; None where none of them is seen clearly."""
+    clear = np.flatnonzero(performs & (rows.apart >= CLEAR))
     if not len(clear):
         return None
     clear = clear[np.argsort(rows.frame[clear], kind="stable")]
@@ -171,20 +203,55 @@ def _in_a_row(place: Place, other: Place) -> bool:
     return bool(abs(np.log(place.height / other.height)) <= _ALIKE)
 
 
-def _enough(rows: Rows, performs: np.ndarray, shot: Shot, enough: int, together: float) -> bool:
+def _enough(rows: Rows, others: np.ndarray, shot: Shot, enough: int, together: float) -> bool:
     """Whether enough performers are seen at once."""
-    count = np.bincount(rows.frame[performs[rows.track]], minlength=shot.frames)
+    count = np.bincount(rows.frame[others], minlength=shot.frames)
     return bool((count >= enough).mean() >= together)
+
+
+def _slipped(
+    tracks: Sequence[Track], rows: Rows, others: np.ndarray, looking: list[tuple[Place, str]], fps: float
+) -> dict[int, tuple[np.ndarray, str]]:
+    """Of these tracks (N,) those that lie on an onlooker for a while: somebody was followed past them, and lost."""
+    out: dict[int, tuple[np.ndarray, str]] = {}
+    least = max(round(_THERE_S * fps), 2)
+    for i in np.flatnonzero(others).tolist():
+        box = rows.box[rows.track == i]
+        for place, why in looking:
+            there = opened(iou(box, place.box[None])[:, 0] >= _THERE, least)
+            if there.any() and not there.all() and id(tracks[i]) not in out:
+                out[id(tracks[i])] = (there, why)
+    return out
+
+
+def opened(on: np.ndarray, least: int) -> np.ndarray:
+    """(n,) bool, less the runs of true that are shorter than `least`.
+
+    >>> opened(np.array([1, 0, 1, 1, 1], bool), 2).astype(int).tolist()
+    [0, 0, 1, 1, 1]
+    """
+    out = np.zeros(len(on), bool)
+    for start, stop in runs(on):
+        out[start:stop] = stop - start >= least
+    return out
 
 
 def _told(tracks: Sequence[Track], places: list[Place], beside: Mapping[int, _Beside | None]) -> tuple[LeftOut, ...]:
     """The tracks of these places, and why in words."""
+    return tuple(
+        LeftOut(track=tracks[i], why=why)
+        for place, why in zip(places, _told_once(places, beside), strict=True)
+        for i in sorted((*place.own, *place.parts))
+    )
+
+
+def _told_once(places: list[Place], beside: Mapping[int, _Beside | None]) -> list[str]:
+    """Why, in words, place by place."""
     out = []
     for place in places:
         near = beside[id(place)]
         assert near is not None
         moved = "hardly seen" if place.moved is None else f"moved {place.moved:.2f} of their height"
         why = f"onlooker: {moved} in {place.seconds:.1f} s, {near.away:.1f} heights from the nearest performer"
-        why += f", {near.size:.2f} as tall in the picture"
-        out += [LeftOut(track=tracks[i], why=why) for i in sorted((*place.own, *place.parts))]
-    return tuple(out)
+        out.append(f"{why}, {near.size:.2f} as tall in the picture")
+    return out

@@ -90,8 +90,9 @@ def places_of(rows: Rows, frames: int, fps: float) -> list[Place]:
         own = slice(rows.first[i], rows.first[i] + length[i])
         clear = rows.apart[own] >= CLEAR
         home = np.median(rows.box[own][clear] if clear.any() else rows.box[own], 0)
-        there = _mostly(iou(rows.box, home[None])[:, 0] >= _LIE, rows) & free
-        if there[i]:
+        # Asked of the track alone first: a picture has room for so many places, but a long clip has ever more tracks.
+        if (iou(rows.box[own], home[None])[:, 0] >= _LIE).mean() >= _MOSTLY:
+            there = _mostly(iou(rows.box, home[None])[:, 0] >= _LIE, rows) & free
             homes.append((home, np.flatnonzero(there)))
             free &= ~there
     places = []

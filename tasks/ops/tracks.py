@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -96,6 +96,16 @@ def _track(
         segment=segment,
         look=_pooled(segments.embedding[segment[segment >= 0]], tracklets.embedding[row]),
     )
+
+
+def piece_of(track: Track, keep: np.ndarray, tracklets: Tracklets, segments: Segments) -> Track:
+    """Some rows of a track, keep (n,) bool, with the look that these alone have."""
+    row, segment = track.row[keep], track.segment[keep]
+    return replace(
+        track, row=row, frame=track.frame[keep], box=track.box[keep], steady=track.steady[keep],
+        score=track.score[keep], apart=track.apart[keep], segment=segment,
+        look=_pooled(segments.embedding[segment[segment >= 0]], tracklets.embedding[row]),
+    )  # fmt: skip
 
 
 def _pooled(masked: np.ndarray, boxed: np.ndarray) -> np.ndarray | None:
