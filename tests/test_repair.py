@@ -116,6 +116,35 @@ def test_a_fault_is_undone_and_told_of(figures, inject):
     assert same(again, out)
 
 
+@pytest.mark.parametrize(
+    ("other", "start", "stop"),
+    [
+        pytest.param(None, 6, 9, id="over the background"),
+        pytest.param(None, 8, 18, id="over the background for ten frames"),
+        pytest.param(1, 16, 19, id="over a neighbour"),
+    ],
+)
+def test_a_mask_that_ran_over_is_cut_back_and_what_it_took_returned(other, start, stop):
+    whole = draw_clip(PAIR)[0]
+    broken = faults.bleed(whole, 0, other, start, stop, 0.3, np.random.default_rng(3))
+    out, events = repair(broken, fps=FPS)
+    assert [(event.kind, event.people, event.start, event.stop) for event in events] == [("repair", (0,), start, stop)]
+    shares = np.ones(whole.present.shape)
+    for p, t in np.ndindex(shares.shape):
+        true, made = whole.mask_at(p, t), out.mask_at(p, t)
+        shares[p, t] = (true & made).sum() / max((true | made).sum(), 1)
+        assert not (made & out.mask_at(1 - p, t)).any()
+    assert shares[[0] if other is None else [0, 1], start:stop].mean() > 0.95
+    shares[[0] if other is None else [0, 1], start:stop] = 1
+    assert (shares == 1).all(), "nothing else is touched"
+    left, none = repair(broken, fps=FPS, masks=False)
+    assert none == ()
+    assert same(left, broken)
+    again, more = repair(out, fps=FPS)
+    assert more == ()
+    assert same(again, out)
+
+
 def test_one_pose_on_both_is_emptied_and_bridged():
     whole = draw_clip(PAIR)[0]
     out, events = repair(faults.double_pose(whole, 0, 1, 10, 14), fps=FPS)

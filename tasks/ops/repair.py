@@ -1,4 +1,5 @@
-"""People -> People: identities that changed hands, poses on the wrong body, flips, ghosts and gaps found and undone.
+"""People -> People: identities that changed hands, poses on the wrong body, flips, masks that ran over, ghosts and gaps
+found and undone.
 
 What a repair looks for is a break in time: a body does not jump, turn inside out or grow. Where there is no break
 nothing is touched, so exact people come out as they went in, and repaired people are not repaired again.
@@ -16,6 +17,7 @@ from datasets.skeleton import skeleton
 from tasks.ops.bind_solve import certainty
 from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.reorder import reorder, reorder_poses
+from tasks.ops.repair_bleeds import bleeds, give_back
 from tasks.ops.repair_flips import flipped
 from tasks.ops.repair_gaps import fill, gaps
 from tasks.ops.repair_ghosts import ghosts, without
@@ -38,10 +40,11 @@ class Care:
 
 
 def repair(
-    people: People, *, fps: float, care: Care | None = None, settled: np.ndarray | None = None
+    people: People, *, fps: float, care: Care | None = None, settled: np.ndarray | None = None, masks: bool = True
 ) -> tuple[People, tuple[Event, ...]]:
     """The people of one clip with what broke in time put back, and events that say what was done.
 
+    masks: whether masks are cut back that ran over something, as is idle where they will all be made again.
     settled (T,) bool: frames into which nobody's identity may be changed, for a person has said who they are. Events of
     kind `repair` name what was done; those of kind `doubt` name where the next best course is nearly as good: there the
     confidence is lowered. The events are in the people's own too. Identities keep the names that they have at first.
@@ -55,6 +58,8 @@ def repair(
     people, steps = _swaps(people, fps, care, settled, events)
     people, steps = _poses(people, steps, fps, care, events)
     people = _flips(people, steps, events)
+    if masks:
+        people = _bleeds(people, fps, events)
     people = _gaps(people, fps, care, events)
     if not events:
         return people, ()
@@ -159,6 +164,14 @@ def _flips(people: People, steps: Steps, events: list[Event]) -> People:
             note = "left and right were exchanged: put back"
             events.append(Event(kind="repair", start=start, stop=stop, people=(p,), note=note))
     return replace(people, **fields)
+
+
+def _bleeds(people: People, fps: float, events: list[Event]) -> People:
+    found = bleeds(people, fps)
+    for one in found:
+        note = f"mask had run over what is not theirs: given back for {one.stop - one.start} frames"
+        events.append(Event(kind="repair", start=one.start, stop=one.stop, people=(one.person,), note=note))
+    return give_back(people, found) if found else people
 
 
 def _ghosts(people: People, fps: float, events: list[Event]) -> People:
