@@ -9,7 +9,7 @@ import pytest
 
 from tasks.ops.bind_cost import Network
 from tasks.ops.bind_events import unexplained
-from tasks.ops.bind_motion import MotionScales, first_end, last_end, overlap
+from tasks.ops.bind_motion import MotionScales, first_end, last_end, overlap, unsteadiness
 from tasks.ops.bind_swaps import margins
 from tasks.ops.cast import LeftOut, Shot
 from tasks.ops.stature import by_stature, statures
@@ -26,6 +26,24 @@ def test_the_same_box_in_the_next_frame_is_the_same_person_and_another_place_is_
     assert same < -2 < 2 < other
     later = float(overlap(last_end(walks, FPS), first_end(on, FPS), 1.0, scales))
     assert abs(later) < 0.01, "what boxes share says nothing a second later"
+
+
+def test_boxes_that_tremble_all_along_say_less_by_their_overlap() -> None:
+    rng = np.random.default_rng(5)
+    still = track(0, 30, (100, 100))
+    shaken = replace(still, steady=still.steady + rng.normal(0, 6, still.steady.shape))
+    unsteady = [unsteadiness([one]) for one in (still, shaken)]
+    assert unsteady[0] == 0 < 0.1 < unsteady[1]
+    near, off = track(30, 45, (100, 100)), track(30, 45, (112, 112))
+    steady, trembling = (
+        [
+            float(overlap(last_end(still, FPS), first_end(b, FPS), 1 / FPS, MotionScales(unsteady=u)))
+            for b in (near, off)
+        ]
+        for u in unsteady
+    )
+    assert steady[0] == trembling[0], "what lies in one place does so however boxes tremble"
+    assert trembling[1] < steady[1] - 1, "a step aside is no more than trembling"
 
 
 def test_stature_tells_the_tall_from_the_short_where_looks_are_equal() -> None:

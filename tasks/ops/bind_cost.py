@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tasks.ops.bind_motion import (
     overlap_weight,
     size_change,
     stacked,
+    unsteadiness,
 )
 from tasks.ops.look_model import LookPrior
 from tasks.ops.tracks import Track
@@ -52,6 +53,7 @@ class Network:
 
 def network_of(tracks: Sequence[Track], frames: int, fps: float, size: tuple[int, int], costs: Costs) -> Network:
     """All costs of a clip but looks, which are a matter of whole people and not of single steps."""
+    costs = replace(costs, motion=replace(costs.motion, unsteady=unsteadiness(tracks)))
     first, last = [first_end(track, fps) for track in tracks], [last_end(track, fps) for track in tracks]
     link = np.full((len(tracks), len(tracks)), np.inf)
     starts = np.array([track.start for track in tracks])

@@ -15,8 +15,8 @@ from tasks.ops.boxes import paired_iou
 from tasks.ops.cast import BESIDE, LeftOut, Shot
 from tasks.ops.spans import Spans
 
-# Share of the frames in which somebody may be found who is nobody: of 200 clips of filmed crossings, as filmed and with
-# worse detections, two bound to the right people had more, and all that were bound to too few.
+# Share of the frames in which somebody may be found who is nobody: of 282 filmed crossings, as filmed and with worse
+# detections, 5 whose ids were right had more, and 4 of the 30 whose were wrong.
 _UNEXPLAINED = 0.08
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.ops.boxes import iou
+from tasks.ops.boxes import iou, paired_iou
 from tasks.ops.tracks import Track
 
 _WINDOW_S = 0.5  # of a track's end that tells its velocity
 _LEAST_APART = 0.03  # share of two boxes that differs though nothing moved
+_STEADY = 0.05  # what two boxes of one piece, a frame apart, do not share as a rule: the median of filmed crossings
 _CLEAR = 0.4  # share of a box that must be free for its place to count: a covered side moves the middle
 
 
@@ -41,6 +42,7 @@ class MotionScales:
     overlap: float = 5.0  # nats for each factor of e in what is not shared, at once ...
     overlap_s: float = 0.08  # ... and the time in which that falls to a third
     overlap_even: float = 1.0  # minus the log of what is not shared at which it speaks for neither
+    unsteady: float = 0.0  # what two boxes of one piece, a frame apart, do not share, in this clip; 0: not known
     told_twice: float = 0.3  # share of the motion's nats that overlap repeats, at once
 
 
@@ -114,6 +116,16 @@ def size_change(a: End, b: End, gap_s: np.ndarray | float, scales: MotionScales,
     return np.minimum(0.5 * (np.log(b.height / a.height) / spread) ** 2, most)
 
 
+def unsteadiness(tracks: Sequence[Track]) -> float:
+    """What two boxes of one track, a frame apart, do not share: the median over all that stand clear; 0 of none."""
+    lost = [np.zeros(0)]
+    for track in tracks:
+        near = (np.diff(track.frame) == 1) & (track.apart[1:] >= _CLEAR) & (track.apart[:-1] >= _CLEAR)
+        lost.append(1 - paired_iou(track.steady[:-1][near], track.steady[1:][near]))
+    found = np.concatenate(lost)
+    return float(np.median(found)) if len(found) else 0.0
+
+
 def overlap_weight(gap_s: np.ndarray | float, scales: MotionScales) -> np.ndarray:
     """0..1: how much of what the overlap of two boxes says at once it still says after a gap."""
     return np.exp(-np.asarray(gap_s, float) / scales.overlap_s)
@@ -122,10 +134,11 @@ def overlap_weight(gap_s: np.ndarray | float, scales: MotionScales) -> np.ndarra
 def overlap(a: End, b: End, gap_s: np.ndarray | float, scales: MotionScales) -> np.ndarray:
     """Nats against b being a by how far the last box of a and the first of b overlap, all four edges at once.
 
-    A logistic regression on minus the log of what is not shared; see MotionScales. Where b is stacked, one for each.
+    A logistic regression on minus the log of what is not shared; see MotionScales. Where the boxes of this clip do not
+    even stay in place within a piece, what is not shared counts in proportion less. Where b is stacked, one for each.
     """
     apart = 1 - iou(np.atleast_2d(a.box), np.atleast_2d(b.box)).reshape(np.shape(b.box)[:-1])
-    told = -np.log(_LEAST_APART + apart)
+    told = -np.log(_LEAST_APART + apart * min(_STEADY / max(scales.unsteady, 1e-6), 1.0))
     return np.asarray(scales.overlap * overlap_weight(gap_s, scales) * (scales.overlap_even - told))
 
 
