@@ -169,10 +169,11 @@ def test_a_pose_drawn_to_the_one_in_front_is_no_motion() -> None:
 
 
 def test_a_track_that_slipped_to_an_onlooker_is_parted() -> None:
-    scene = draw([*DANCERS, ONLOOKER])
-    late = scene.tracklets.frame >= 40
-    # The first dancer's tracklet goes on as the onlooker's, and the dancer is found again as somebody new.
-    name = np.where(late & (scene.owner == 2), 0, np.where(late & (scene.owner == 0), 3, scene.tracklets.tracklet))
+    scene = draw([replace(DANCERS[0], pieces=[(0, 40), (50, T)]), DANCERS[1], ONLOOKER])
+    # The first dancer's tracklet goes on as the onlooker's; the dancer is found again as somebody new.
+    first = scene.tracklets.tracklet[scene.owner == 0][0]
+    late = (scene.tracklets.frame >= 40) & (scene.owner == 2)
+    name = np.where(late, first, scene.tracklets.tracklet)
     slipped = replace(scene.tracklets, tracklet=name.astype(np.int32))
     segments = replace(scene.segments, tracklet=name.astype(np.int32))
     shot = Shot(frames=T, fps=FPS, size=SIZE)

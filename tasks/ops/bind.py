@@ -47,6 +47,8 @@ def bind(
     left_out = [*audience, *left_out]
     spans = spans_of(people, shot, to_first, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     carried = carried_on(spans, tracklets, segments)
+    # A tracklet that slipped to an onlooker would carry their masks on.
+    carried[np.isin(carried, [i for left in audience for i in left.track.segment])] = -1
     bodies = bodies_of(spans, tracklets, poses, crops, own=rules.own_poses)
     box, flag, visible, masks = masks_of(spans, carried, bodies, crops, shot)
     events = events_of(spans, visible, box, bodies.changed, left_out, shot, rules.touch, rules.doubt)
