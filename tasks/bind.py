@@ -35,7 +35,7 @@ class Config:
     clinch: float = 0.35  # and from which a tracklet is cut where it is closest
     fill_s: float = 0.25  # gaps up to this are interpolated, longer ones left open
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
-    doubt: float = 0.5  # certainty, 0..1, below which a step from track to track becomes an event
+    doubt: float = 0.65  # certainty, 0..1, below which a step from track to track becomes an event
 
     def __post_init__(self) -> None:
         if self.people is not None and not 1 <= self.people <= self.max_people:
