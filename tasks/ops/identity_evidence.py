@@ -20,7 +20,7 @@ _BLUR = 0.6
 _MOST_COLOUR = 5.0  # nats
 _MOST_RIVAL = 3.0  # nats that may be added to it where two people's colours both lie beyond
 _PICTURE = 0.85  # how often a background that was seen is still what lies behind
-_NO_POSE = -0.6  # log odds of a pixel of the box, where there is no pose
+_NO_POSE = 0.0  # log odds of a pixel by the shape, where there is no pose: even, so that colours alone decide
 
 Part = tuple[slice, slice]  # rows and columns
 
