@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -124,3 +125,23 @@ def test_an_exchange_of_a_moment_is_not_counted() -> None:
 def test_who_is_found_often_and_is_nobody_is_a_doubt(why: str, frames: int, doubts: int) -> None:
     events = unexplained([LeftOut(track=track(20, 20 + frames, (90, 100)), why=why)], SHOT)
     assert [(event.kind, event.start, event.stop) for event in events] == [("doubt", 20, 20 + frames)] * doubts
+
+
+def test_a_clear_piece_between_two_contacts_is_weighed_from_both_views() -> None:
+    # Of each person: clear, fragment, clear, fragment, clear. Looks hold the first piece and the last together.
+    first = np.repeat([0, 10, 12, 22, 24], 2)
+    link = np.full((10, 10), np.inf)
+    for a, b, nats in ((0, 2, 1.0), (2, 4, 1.0), (4, 6, 1.0), (6, 8, 1.0), (0, 4, 3.0), (4, 8, 3.0)):
+        link[a, b] = link[a + 1, b + 1] = 0.0
+        link[a, b + 1] = link[a + 1, b] = nats
+    alike = np.zeros((10, 10))
+    for a, b in itertools.product((0, 1, 8, 9), repeat=2):
+        alike[a, b] = 1.0 if a == b else 40.0 if a % 2 == b % 2 else -40.0
+    network = Network(
+        first=first, stop=first + np.repeat([10, 2, 10, 2, 10], 2), link=link, start=np.zeros(10), end=np.zeros(10),
+        nobody=np.full(10, 50.0),
+    )  # fmt: skip
+    clear = np.repeat([True, False, True, False, True], 2)
+    steps = margins([[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]], network, alike, clear, least=5)
+    # Over at one contact and back at the other: two steps of each kind for each of two people, either kind by half.
+    assert steps == [[(4 * 1.0 + 4 * 3.0) / 2] * 4] * 2
