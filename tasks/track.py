@@ -31,7 +31,7 @@ from tasks.ops.quick_mask import quick_mask
 from tasks.ops.tracklets import Limits, Rows, adopt, cut
 from tasks.ops.unlooked import unlooked
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,43 @@ def test_a_person_before_a_plain_wall_does_not_move_the_camera() -> None:
     assert np.array_equal(camera_steps(plain, boxes, SIZE), np.tile(np.eye(2, 3), (T, 1, 1)))
 
 
+def shadowed(wall_moves: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A wall so soft that hardly a corner is on it, and somebody who walks with a sharp, dappled shadow at the feet."""
+    frames, boxes = [], []
+    rng = np.random.default_rng(2)
+    soft = (128 + (wall().astype(float) - 128) * 0.06).astype(np.uint8)
+    shadow = np.where(rng.random((5, 24, 1)) < 0.5, 0, 255).repeat(4, 0).repeat(4, 1).astype(np.uint8)
+    for t in range(T):
+        x = 40 + 9 * t
+        frame = cv2.warpAffine(soft, np.array([[1, 0, -200 - wall_moves * t], [0, 1.0, -150]]), SIZE[::-1])
+        frame[60:190, x : x + 60] = 90
+        frame[192:212, x - 18 : x + 78] = shadow
+        frames.append(frame)
+        boxes.append(np.array([[x, 60, x + 60, 190]], np.float32))
+    return frames, boxes
+
+
+def test_a_shadow_that_walks_does_not_move_the_camera() -> None:
+    frames, boxes = shadowed(0.0)
+    assert np.array_equal(camera_steps(frames, boxes, SIZE), np.tile(np.eye(2, 3), (T, 1, 1)))
+
+
+def test_a_soft_background_beside_a_sharp_shadow_is_followed() -> None:
+    frames, boxes = shadowed(4.0)
+    assert to_first_frame(camera_steps(frames, boxes, SIZE))[-1, 0, 2] == pytest.approx(4.0 * (T - 1), abs=2.5)
+
+
+def test_corners_that_agree_in_one_corner_of_the_picture_are_one_thing_that_moved() -> None:
+    """A poster falls off a plain wall: it alone has corners."""
+    frames = []
+    for t in range(T):
+        frame = np.full((*SIZE, 3), 128, np.uint8)
+        frame[20 + 4 * t : 80 + 4 * t, 10:80] = wall()[:60, :70]
+        frames.append(frame)
+    nobody = [np.zeros((0, 4), np.float32)] * T
+    assert np.array_equal(camera_steps(frames, nobody, SIZE), np.tile(np.eye(2, 3), (T, 1, 1)))
+
+
 def test_steadied_boxes_of_what_stands_still_stand_still() -> None:
     step = np.tile(np.eye(2, 3), (T, 1, 1))
     step[1:, :, 2] = 5.0, -2.0

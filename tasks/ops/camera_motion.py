@@ -15,7 +15,10 @@ import numpy as np
 _SIDE = 240  # longer side of the gray picture that is looked at, pixels
 _CORNERS = 120
 _LEAST = 12  # corners that must agree; fewer, and the camera counts as standing still
-_MARGIN = 0.1  # of a box's size, round people: hair, arms and shadows move with them
+_MARGIN = 0.1  # of a box's size, round people: hair and arms move with them
+_SHADOW = 0.3  # of a box's height, on the floor below and beside the feet: shadows are sharp, and walk with their people
+_FEET = 0.15  # of a box's height, from which down the floor is beside it
+_SPREAD = 0.12  # of the picture's width, standard deviation of corners that agree: fewer are one thing that moved
 _NEARLY = 0.85  # of the most points that any model explains: enough for a simpler one
 _KERNEL = 1.5  # pixels of the gray picture by which an agreeing corner may be off
 
@@ -88,10 +91,11 @@ def _step(now: np.ndarray, before: np.ndarray, box: np.ndarray, scale: np.ndarra
     good = good[:, 0].astype(bool)
     if good.sum() < _LEAST:
         return _identity()
-    return _simplest(corner[good, 0] / scale, found[good, 0] / scale, _KERNEL / float(scale.mean()))
+    width = now.shape[1] / float(scale[0])
+    return _simplest(corner[good, 0] / scale, found[good, 0] / scale, _KERNEL / float(scale.mean()), _SPREAD * width)
 
 
-def _simplest(a: np.ndarray, b: np.ndarray, kernel: float) -> np.ndarray:
+def _simplest(a: np.ndarray, b: np.ndarray, kernel: float, spread: float) -> np.ndarray:
     """The simplest of standing still, a shift and a similarity that takes nearly as many points a (N, 2) to b as any.
 
     Noise always fits a little zoom and roll; summed up over hundreds of frames that would walk away.
@@ -102,16 +106,25 @@ def _simplest(a: np.ndarray, b: np.ndarray, kernel: float) -> np.ndarray:
     )
     shift = np.column_stack([np.eye(2), np.median(b - a, 0)])
     models = [_identity(), shift] + ([] if matrix is None else [np.asarray(matrix, np.float64)])
-    agree = [(np.linalg.norm(a @ m[:, :2].T + m[:, 2] - b, axis=1) < kernel / 2).sum() for m in models]
+    near = [np.linalg.norm(a @ m[:, :2].T + m[:, 2] - b, axis=1) < kernel / 2 for m in models]
+    agree = [int(one.sum()) for one in near]
     if max(agree) < max(_LEAST, 0.4 * len(a)):
         return _identity()
-    return next(m for m, count in zip(models, agree, strict=True) if count >= _NEARLY * max(agree))
+    best = next(i for i, count in enumerate(agree) if count >= _NEARLY * max(agree))
+    return models[best] if float(a[near[best], 0].std()) >= spread else _identity()
 
 
 def _background(shape: tuple[int, ...], box: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(h, w) uint8, 255 where nobody and nobody's shadow is. A sharp shadow would not only lead corners astray: beside
+    its edge those of a soft background count as none."""
     mask = np.full(shape, 255, np.uint8)
     for x0, y0, x1, y1 in box * np.tile(scale, 2):
         dx, dy = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
-        left, top = max(int(x0 - dx), 0), max(int(y0 - dy), 0)
-        mask[top : max(int(np.ceil(y1 + dy)), 0), left : max(int(np.ceil(x1 + dx)), 0)] = 0
+        _clear(mask, x0 - dx, y0 - dy, x1 + dx, y1 + dy)
+        floor = _SHADOW * (y1 - y0)
+        _clear(mask, x0 - floor, y1 - _FEET * (y1 - y0), x1 + floor, y1 + floor)
     return mask
+
+
+def _clear(mask: np.ndarray, x0: float, y0: float, x1: float, y1: float) -> None:
+    mask[max(int(y0), 0) : max(int(np.ceil(y1)), 0), max(int(x0), 0) : max(int(np.ceil(x1)), 0)] = 0
