@@ -27,7 +27,7 @@ from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 12
+VERSION = 13
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -57,7 +57,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     if config.repair:
         # Bind weighed looks too, and the whole clip: only ids that came from outside are looked into for exchanges.
         settled = None if has(item.artifacts, TRACKS) else np.ones(people.num_frames, bool)
-        people, _ = repair(people, fps=float(clip_of(item)[0].fps), settled=settled)
+        # Masks that are made again need none of their bleeding mended; the first ones, and brought ones, do.
+        stay = config.masks == "keep" or has(item.artifacts, MASKS)
+        people, _ = repair(people, fps=float(clip_of(item)[0].fps), settled=settled, masks=stay)
     words = [word for word in words_on(item) if word.word in REFINED]
     if words:
         people, misfits = heed(people, words)
