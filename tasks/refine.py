@@ -27,7 +27,7 @@ from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 13
+VERSION = 14
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -71,14 +71,15 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
 
 
 def _masked(item: Item, people: People, config: Config, env: Env) -> People:
-    """Masks again, and the boxes that go with them; those that came with the source stand."""
-    if config.masks == "keep" or not people.num_people or has(item.artifacts, MASKS):
+    """Masks again, and the boxes that go with them; masks that came with the source stand, with their boxes."""
+    if not people.num_people or has(item.artifacts, MASKS):
         return people
     found = load_record(Tracklets, item.folder("track") / "tracklets.npz")
     camera = load_record(CameraMotion, item.folder("track") / "camera.npz")
     rows = own_rows(people, found)
     expected = expected_boxes(found, rows, to_first_frame(camera.step.astype(np.float64)))
-    return settle_boxes(_cut_again(item, people, config, env), found, rows, expected)
+    again = people if config.masks == "keep" else _cut_again(item, people, config, env)
+    return settle_boxes(again, found, rows, expected)
 
 
 def _cut_again(item: Item, people: People, config: Config, env: Env) -> People:

@@ -63,7 +63,13 @@ CHOSEN: tuple[Rival, ...] = (
     rival(
         "occluboost",
         4.0,
-        {**OCCLUBOOST_DEFAULTS, "det_thresh": 0.4, "new_track_thresh": 0.5, "gta_enabled": True},
+        {
+            **OCCLUBOOST_DEFAULTS,
+            "det_thresh": 0.4,
+            "new_track_thresh": 0.5,
+            "gta_enabled": True,
+            "gta_appearance_thresh": 0.35,
+        },
     ),
 )
 

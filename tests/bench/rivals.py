@@ -31,6 +31,7 @@ _BOTSORT_YAML = {
 }  # fmt: skip
 _LOW = {"track_high_thresh": 0.4, "new_track_thresh": 0.5}
 _RECOVER = {"recovery_appearance_thresh": 0.6733, "recovery_iou_thresh": 0.2438, "recovery_max_age": 113}
+_GLOBAL = {**OCCLUBOOST_DEFAULTS, "det_thresh": 0.4, "new_track_thresh": 0.5, "gta_enabled": True}
 
 GRID: dict[str, tuple[tuple[str, float, dict[str, Any]], ...]] = {
     "bytetrack": (
@@ -47,6 +48,8 @@ GRID: dict[str, tuple[tuple[str, float, dict[str, Any]], ...]] = {
         ("no camera", 4.0, _NO_CAMERA),
         ("appearance at any distance", 4.0, {"proximity_thresh": 1.0, "appearance_thresh": 0.25}),
         ("appearance at any distance, trusted more", 4.0, {"proximity_thresh": 1.0, "appearance_thresh": 0.45}),
+        ("appearance at any distance, trusted further", 4.0, {"proximity_thresh": 1.0, "appearance_thresh": 0.6}),
+        ("appearance at any distance, trusted furthest", 4.0, {"proximity_thresh": 1.0, "appearance_thresh": 0.75}),
         ("BoxMOT's defaults", 40 / 30, _BOTSORT_YAML),
         ("BoxMOT's defaults, our thresholds, 4 s", 4.0, {**_BOTSORT_YAML, **_LOW}),
         ("the same, no camera", 4.0, {**_BOTSORT_YAML, **_LOW, **_NO_CAMERA}),
@@ -64,22 +67,10 @@ GRID: dict[str, tuple[tuple[str, float, dict[str, Any]], ...]] = {
             4.0,
             {**OCCLUBOOST_DEFAULTS, "det_thresh": 0.4, "new_track_thresh": 0.5},
         ),
-        (
-            "the same, with global association",
-            4.0,
-            {**OCCLUBOOST_DEFAULTS, "det_thresh": 0.4, "new_track_thresh": 0.5, "gta_enabled": True},
-        ),
-        (
-            "the same, appearance trusted more",
-            4.0,
-            {
-                **OCCLUBOOST_DEFAULTS,
-                "det_thresh": 0.4,
-                "new_track_thresh": 0.5,
-                "gta_enabled": True,
-                "gta_appearance_thresh": 0.35,
-            },
-        ),
+        ("the same, with global association", 4.0, _GLOBAL),
+        ("the same, appearance trusted more", 4.0, {**_GLOBAL, "gta_appearance_thresh": 0.35}),
+        ("the same, appearance trusted further", 4.0, {**_GLOBAL, "gta_appearance_thresh": 0.45}),
+        ("the same, appearance trusted furthest", 4.0, {**_GLOBAL, "gta_appearance_thresh": 0.55}),
     ),
 }
 
