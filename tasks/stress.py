@@ -18,7 +18,7 @@ from tasks.filming import ABOUT
 from tasks.frames import FRAMES
 from tasks.ops.stress import KINDS, sparse, thinned
 
-VERSION = 1
+VERSION = 2
 RATE, LOOKS = "rate", "looks"
 NAMES = (*KINDS, RATE, LOOKS)
 _STEPS = (2, 3)  # of `rate`: every second or third frame
@@ -91,9 +91,10 @@ def blinds(name: str) -> bool:
 
 
 def blind_track(item: Item, config: BlindConfig, env: Env, out: Path) -> None:
-    """Tracklets without appearance."""
+    """Tracklets without appearance; the camera moved as it did."""
     tracklets = load_record(Tracklets, item.folder("track") / "tracklets.npz")
     save_record(replace(tracklets, embedding=np.zeros_like(tracklets.embedding)), out / "tracklets.npz")
+    shutil.copyfile(item.folder("track") / "camera.npz", out / "camera.npz")
 
 
 def blind_segment(item: Item, config: BlindConfig, env: Env, out: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from datasets.corrections import FILE
 from datasets.masks import Masks
 from datasets.members import Bundle, decode_sample
-from datasets.records import Artifact, People, Segments, Tracklets, save_record
+from datasets.records import Artifact, CameraMotion, People, Segments, Tracklets, save_record
 from datasets.shards import read_sample
 from datasets.store import Store
 from datasets.video import VideoWriter
@@ -108,6 +108,12 @@ class DrawnRun:
             frame=nothing.frame, box=np.zeros((0, 4), np.float32), score=nothing.score, tracklet=nothing.tracklet,
             embedding=nothing.embedding,
         )  # fmt: skip
+
+        def track(out: Path) -> None:
+            save_record(found, out / "tracklets.npz")
+            still = np.tile(np.eye(2, 3, dtype=np.float32), (people.num_frames, 1, 1))
+            save_record(CameraMotion(step=still), out / "camera.npz")
+
         tag = hashlib.sha256(people.box.tobytes()).hexdigest()
         about = {"item": clip.key, "config": {}, "version": 1, "weights": {}}
 
@@ -116,7 +122,7 @@ class DrawnRun:
 
         made = {
             "shots": make("shots", f"{name:a<32}", shots),
-            "track": make("track", f"{name:c<32}", lambda out: save_record(found, out / "tracklets.npz")),
+            "track": make("track", f"{name:c<32}", track),
             "segment": make("segment", f"{name:b<32}", lambda out: save_record(nothing, out / "segments.npz")),
             "bind": make("bind", f"{name}{tag}"[:32], lambda out: save_record(people, out / "people.npz")),
         }
