@@ -159,6 +159,15 @@ def test_nothing_is_made_twice(ran, shared):
     assert {path: path.stat().st_mtime_ns for path in ran.store.rglob("artifact.json")} == made
 
 
+def test_every_way_of_worse_detections_goes_through(ran, shared):
+    env = Env(store=Store(str(ran.store)), weights=str(shared / "weights"), download=False)
+    takes = run_job(Job(folder=str(ran.filmed / "one"), stresses=stress.NAMES, masks=False), light(), env)
+    assert [take.stress for take in takes[1:]] == list(stress.NAMES)
+    assert takes[0].frames > takes[1 + stress.NAMES.index("rate")].frames
+    for take in takes:
+        assert "score_ours" in take.item.artifacts
+
+
 def test_the_page_opens_from_its_file(ran, browser):
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     told, asked = [], []
