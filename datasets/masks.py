@@ -71,6 +71,20 @@ class Masks:
         out[:, 2:] += out[:, :2]
         return out
 
+    def inside(self, other: Masks) -> np.ndarray:
+        """Whether each mask lies wholly in the other's mask of the same position, (N,) bool.
+
+        >>> whole, part = np.ones((2, 2), bool), np.eye(2, dtype=bool)
+        >>> Masks.encode([whole, part], size=(2, 2)).inside(Masks.encode([part, whole], size=(2, 2))).tolist()
+        [False, True]
+        """
+        out = np.ones(len(self), bool)
+        for i in np.flatnonzero(np.diff(self.offset) > 0):
+            mine, theirs = ({"size": list(self.size), "counts": one.counts(int(i))} for one in (self, other))
+            # Empty counts are no RLE of COCO's.
+            out[i] = bool(theirs["counts"]) and coco.area(coco.merge([mine, theirs], intersect=True)) == coco.area(mine)
+        return out
+
     def select(self, index: Sequence[int] | np.ndarray) -> Masks:
         """The masks at these positions, in this order; -1 gives an empty mask."""
         return Masks.from_counts((b"" if i < 0 else self.counts(int(i)) for i in index), size=self.size)

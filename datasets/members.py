@@ -20,7 +20,7 @@ from datasets.records import Cast, Clip, Event, Kind, People, Sample, Verdict, f
 FORMAT = 1
 # In the order they stand in a shard: what is wanted first comes first.
 REQUIRED = ("json", "mp4", "pose.npz", "mask.npz", "ref.png")
-OPTIONAL = ("smpl.npz", "scene.npz", "amodal.npz", "depth.mkv")
+OPTIONAL = ("smpl.npz", "scene.npz", "amodal.npz", "face.npz", "depth.mkv")
 MEMBERS = REQUIRED + OPTIONAL
 # webdataset cuts a key at its first dot; a tar name has 100 bytes, of which the longest member takes 11.
 KEY = re.compile(r"[a-z0-9_-]{1,88}")
@@ -47,7 +47,7 @@ class Bundle:
     sample: Sample
     video: bytes  # the clip's mp4
     reference: bytes  # PNG that holds everyone
-    extra: Mapping[str, bytes] = field(default_factory=dict)  # optional member -> bytes (motion only)
+    extra: Mapping[str, bytes] = field(default_factory=dict)  # optional member -> bytes
 
 
 def encode_sample(bundle: Bundle) -> dict[str, bytes]:
@@ -97,7 +97,7 @@ def encode_pose(people: People) -> bytes:
     """
     step = {"keypoint": PIXEL_STEP, "box": PIXEL_STEP} | dict.fromkeys(("score", "visible", "confidence"), SHARE_STEP)
     arrays = {name: getattr(people, name) for name in POSE}
-    return _npz({name: on_grid(array, step[name]) if name in step else array for name, array in arrays.items()})
+    return npz_bytes({name: on_grid(array, step[name]) if name in step else array for name, array in arrays.items()})
 
 
 def on_grid(array: np.ndarray, step: float) -> np.ndarray:
@@ -112,17 +112,17 @@ def on_grid(array: np.ndarray, step: float) -> np.ndarray:
 
 def decode_pose(members: Mapping[str, bytes]) -> dict[str, np.ndarray]:
     """The arrays of pose.npz by name. Raises ShardError."""
-    return _arrays(members, "pose.npz", POSE)
+    return arrays_of(members, "pose.npz", POSE)
 
 
 def encode_masks(masks: Masks) -> bytes:
     """mask.npz: `rle` (B,) uint8, `offset` (P*T+1,) int64, `size` (h, w) int32; person p in frame t is p * T + t."""
-    return _npz({"rle": masks.rle, "offset": masks.offset, "size": np.array(masks.size, np.int32)})
+    return npz_bytes({"rle": masks.rle, "offset": masks.offset, "size": np.array(masks.size, np.int32)})
 
 
 def decode_masks(members: Mapping[str, bytes], name: str = "mask.npz") -> Masks:
-    """The masks of a mask.npz or amodal.npz member. Raises ShardError."""
-    arrays = _arrays(members, name, ("rle", "offset", "size"))
+    """The masks of a mask.npz, amodal.npz or face.npz member. Raises ShardError."""
+    arrays = arrays_of(members, name, ("rle", "offset", "size"))
     try:
         height, width = arrays["size"].tolist()
         return Masks(rle=arrays["rle"], offset=arrays["offset"], size=(height, width))
@@ -250,13 +250,15 @@ def _check(bundle: Bundle) -> None:
             raise ShardError(f"{clip.key}: {member}: want {what} ({want}), got {got}")
 
 
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as the bytes of an npz member."""
     buffer = io.BytesIO()
     write_npz(buffer, arrays)
     return buffer.getvalue()
 
 
-def _arrays(members: Mapping[str, bytes], name: str, wanted: Iterable[str]) -> dict[str, np.ndarray]:
+def arrays_of(members: Mapping[str, bytes], name: str, wanted: Iterable[str]) -> dict[str, np.ndarray]:
+    """The wanted arrays of an npz member. Raises ShardError that names the member."""
     data = _member(members, name)
     try:
         arrays = read_npz(io.BytesIO(data), max_bytes=_MAX_NPZ)

@@ -27,6 +27,8 @@ Verdict = Literal["accepted", "review", "rejected"]
 Kind = Literal["human", "robot"]
 # COCO's keypoint flags.
 UNKNOWN, HIDDEN, VISIBLE = 0, 1, 2
+# Numbers of an ArcFace identity vector.
+FACE_WIDTH = 512
 
 
 def check_field(record: object, name: str, shape: tuple[object, ...], dtype: type) -> None:
@@ -244,6 +246,30 @@ class People:
     def mask_at(self, person: int, frame: int) -> np.ndarray:
         """The modal mask of one person in one frame, (h, w) bool."""
         return self.mask.decode(person * self.num_frames + frame)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Faces:
+    """The faces of a clip's P people over all T frames: where each was found, and whose it is.
+
+    Where no face was found `score` and `box` are 0 and the mask is empty; whose face was never clear enough to tell has
+    an `embedding` of zeros.
+    """
+
+    box: np.ndarray  # (P, T, 4) float32  xyxy, half-open, pixels
+    score: np.ndarray  # (P, T)    float32  0..1
+    mask: Masks  # P * T masks, person by person: what is seen of the face, inside the person's own mask
+    embedding: np.ndarray  # (P, 512)  float32  unit identity vector, ArcFace's
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.score) != 2:
+            raise ValueError(f"faces.score: want (P, T) float32, got {np.shape(self.score)}")
+        people, frames = np.shape(self.score)
+        check_field(self, "box", (people, frames, 4), np.float32)
+        check_field(self, "score", (people, frames), np.float32)
+        check_field(self, "embedding", (people, FACE_WIDTH), np.float32)
+        if len(self.mask) != people * frames:
+            raise ValueError(f"faces.mask: want {people} * {frames} masks, got {len(self.mask)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,15 +7,18 @@ import io
 import json
 import logging
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import fsspec
 import numpy as np
 from PIL import Image
 
+from datasets.faces import FACE, decode_faces
 from datasets.members import ShardError, decode_about, decode_json, decode_masks, decode_pose
+from datasets.records import FACE_WIDTH
 from datasets.sample_list import Ref, list_samples, share_of, visit_order
 from datasets.shards import read_sample
 from datasets.video import VideoError, read_window
@@ -24,6 +27,19 @@ from datasets.window_masks import sample_masks
 
 log = logging.getLogger("duetflow")
 _WANTED = ("json", "mp4", "pose.npz", "mask.npz")
+
+
+class Draw(Protocol):
+    """Which frames of a clip to show, where a window of evenly spaced ones from anywhere will not do."""
+
+    @property
+    def span(self) -> int:
+        """The fewest frames that a clip must have."""
+        ...
+
+    def __call__(self, visible: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+        """Visible shares (P, T) float32, 0 for who is not there -> frames of the clip (n,) int64, in any order."""
+        ...
 
 
 class ShardStream:
@@ -41,13 +57,16 @@ class ShardStream:
     | fps | () float32 | of the clip; the window's own is fps / stride |
     | kind | (P,) str | human or robot |
     | reference | (h, w, 3) uint8 | the reference image, when asked for |
+    | face_mask | (P, n, h, w) bool | when `faces` are asked for; empty where the sample has none |
+    | face_embedding | (P, 512) float32 | unit identity vector; zeros where the sample has none |
     | key, skeleton | str | |
 
     `source` is a dataset folder or shards, local or any address that fsspec opens. `split` None takes all; `size` is
-    (h, w), None the clip's own; `fit` says what becomes of another shape. Clips too short for `window` frames `stride`
-    apart are left out and counted in `too_short`. A damaged sample raises ShardError, or with on_error="skip" is
-    logged and counted in `skipped`. The order is a function of seed, epoch, rank and worker; `shuffle_buffer` 0 keeps
-    the listed order. Raises ShardError where there is nothing to read and ValueError for an argument out of range.
+    (h, w), None the clip's own; `fit` says what becomes of another shape. With `draw`, that says which frames are shown
+    instead of `window` and `stride`. Clips too short for these are left out and counted in `too_short`. A damaged
+    sample raises ShardError, or with on_error="skip" is logged and counted in `skipped`. The order is a function of
+    seed, epoch, rank and worker; `shuffle_buffer` 0 keeps the listed order. Raises ShardError where there is nothing to
+    read and ValueError for an argument out of range.
     """
 
     def __init__(
@@ -61,6 +80,8 @@ class ShardStream:
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         reference: bool = False,
+        faces: bool = False,
+        draw: Draw | None = None,
         seed: int = 0,
         shuffle_buffer: int = 4096,
         rank: int = 0,
@@ -80,6 +101,7 @@ class ShardStream:
             raise ValueError(f"want fit crop or stretch and on_error raise or skip, got {fit!r} and {on_error!r}")
         self.window, self.stride, self.size, self.fit = window, stride, size, fit
         self.reference, self.seed, self.shuffle_buffer, self.on_error = reference, seed, shuffle_buffer, on_error
+        self.faces, self.draw = faces, draw
         self.rank, self.world_size, self.worker, self.num_workers = rank, world_size, worker, num_workers
         self.even = even
         address = str(source) if isinstance(source, str | Path) else [str(one) for one in source]
@@ -94,8 +116,8 @@ class ShardStream:
 
     @property
     def span(self) -> int:
-        """Frames of a clip that a window reaches over."""
-        return (self.window - 1) * self.stride + 1
+        """The fewest frames that a clip must have: those that a window reaches over."""
+        return self.draw.span if self.draw else (self.window - 1) * self.stride + 1
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch with the next iteration: other order, other windows."""
@@ -122,7 +144,8 @@ class ShardStream:
         for ref in self.share()[self._position :]:
             self._position += 1
             try:
-                sample = self.read(ref, self.random_window(ref))
+                draw = self.draw and partial(self.draw, rng=self.rng(ref.key))
+                sample = self.read(ref, draw or self.random_window(ref))
             except ShardError as error:
                 if self.on_error == "raise":
                     raise
@@ -133,8 +156,11 @@ class ShardStream:
 
     def random_window(self, ref: Ref) -> np.ndarray:
         """The frames of a sample that this epoch shows: a function of seed, epoch and key."""
-        rng = np.random.default_rng((self.seed, self.epoch, zlib.crc32(ref.key.encode())))
-        return rng.integers(ref.frames - self.span + 1) + np.arange(self.window) * self.stride
+        return self.rng(ref.key).integers(ref.frames - self.span + 1) + np.arange(self.window) * self.stride
+
+    def rng(self, key: str, *purpose: int) -> np.random.Generator:
+        """The randomness of a sample in this epoch: a function of seed, epoch and key; another for each purpose."""
+        return np.random.default_rng((self.seed, self.epoch, zlib.crc32(key.encode()), *purpose))
 
     def find(self, key: str) -> Ref:
         """Where the sample of this key lies. Raises KeyError."""
@@ -143,13 +169,16 @@ class ShardStream:
                 return ref
         raise KeyError(f"{key}: want the key of a sample in this stream, got none of that name")
 
-    def read(self, ref: Ref, frames: Sequence[int] | np.ndarray) -> dict[str, Any]:
-        """Any frames of a sample, without decoding the rest. Raises ShardError that names shard and member."""
-        wanted = (*_WANTED, "ref.png") if self.reference else _WANTED
+    def read(self, ref: Ref, frames: Sequence[int] | np.ndarray | Callable[[np.ndarray], np.ndarray]) -> dict[str, Any]:
+        """Any frames of a sample, without decoding the rest, or those that a function of `visible` names (see Draw).
+
+        Raises ShardError that names shard and member.
+        """
+        wanted = (*_WANTED, *(["ref.png"] if self.reference else []), *([FACE] if self.faces else []))
         try:
             with fsspec.open(ref.shard, "rb") as file:
                 members = read_sample(file, ref.key, ref.offset, ref.size, wanted)
-            return self._decode(members, np.asarray(frames, np.int64))
+            return self._decode(members, frames)
         except (ShardError, OSError) as error:
             raise ShardError(f"{ref.shard}: {ref.key}: {error}") from error
 
@@ -172,9 +201,10 @@ class ShardStream:
         numbers = [self.seed, self.shuffle_buffer, self.window, self.stride, int(self.even)]
         numbers += [self.rank, self.world_size, self.worker, self.num_workers]
         keys = [(ref.key, Path(ref.shard).name, ref.frames) for ref in self.refs]
-        return hashlib.sha256(json.dumps([numbers, keys]).encode()).hexdigest()[:32]
+        drawn = [] if self.draw is None else [repr(self.draw)]
+        return hashlib.sha256(json.dumps([numbers, keys, *drawn]).encode()).hexdigest()[:32]
 
-    def _decode(self, members: Mapping[str, bytes], frames: np.ndarray) -> dict[str, Any]:
+    def _decode(self, members: Mapping[str, bytes], wanted: Any) -> dict[str, Any]:
         about = decode_json(members)
         clip, cast, *_ = decode_about(about)
         pose, masks = decode_pose(members), decode_masks(members)
@@ -185,6 +215,8 @@ class ShardStream:
             raise ShardError(
                 f"mask.npz: want {people} * {clip.frames} masks of {clip.size}, got {len(masks)} of {masks.size}"
             )
+        chosen = wanted(np.where(pose["present"], pose["visible"], np.float32(0))) if callable(wanted) else wanted
+        frames = np.asarray(chosen, np.int64)
         view = view_of(clip.size, self.size, self.fit)
         at = (np.arange(people)[:, None] * clip.frames + frames).ravel()
         keypoint = view.points(pose["keypoint"][:, frames])
@@ -204,6 +236,8 @@ class ShardStream:
         }
         if self.reference:
             out["reference"] = _picture(members, view)
+        if self.faces:
+            out |= _faces(members, (people, clip.frames, clip.size), at, view)
         return out
 
 
@@ -216,11 +250,25 @@ def _video(members: Mapping[str, bytes], frames: np.ndarray, view: View) -> np.n
         raise ShardError(f"mp4: {error}") from error
 
 
-def _masks(masks: Any, at: np.ndarray, view: View) -> np.ndarray:
+def _masks(masks: Any, at: np.ndarray, view: View, member: str = "mask.npz") -> np.ndarray:
     try:
         return sample_masks(masks, at, view.grid())
     except ValueError as error:
-        raise ShardError(f"mask.npz: {error}") from error
+        raise ShardError(f"{member}: {error}") from error
+
+
+def _faces(
+    members: Mapping[str, bytes], want: tuple[int, int, tuple[int, int]], at: np.ndarray, view: View
+) -> dict[str, np.ndarray]:
+    """face_mask and face_embedding; `want` is the people, frames and size of the sample, `at` the masks shown."""
+    people = want[0]
+    shape = (people, len(at) // max(people, 1), *view.size)
+    if FACE not in members:
+        return {"face_mask": np.zeros(shape, bool), "face_embedding": np.zeros((people, FACE_WIDTH), np.float32)}
+    faces = decode_faces(members)
+    if (*faces.score.shape, faces.mask.size) != want:
+        raise ShardError(f"{FACE}: want people, frames and size {want}, got {(*faces.score.shape, faces.mask.size)}")
+    return {"face_mask": _masks(faces.mask, at, view, FACE).reshape(shape), "face_embedding": faces.embedding}
 
 
 def _picture(members: Mapping[str, bytes], view: View) -> np.ndarray:

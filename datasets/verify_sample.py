@@ -8,12 +8,16 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from PIL import Image
 
+from datasets.faces import FACE, decode_faces
 from datasets.masks import Masks
 from datasets.members import OPTIONAL, Bundle, ShardError, decode_masks, decode_sample
 from datasets.npz import read_npz
+from datasets.records import Faces
 from datasets.video import clip_facts, read_depth, read_frames
 from datasets.window_masks import decode_runs
 
+# How far a stored unit vector may be from length 1: float32 of 512 numbers is a thousand times closer.
+_UNIT = 1e-3
 # Frames whose masks are held to each other at a time: bounds the memory of a long clip.
 _STEP = 256
 
@@ -90,6 +94,8 @@ def _extra(name: str):
         data, clip = bundle.extra[name], bundle.clip
         if name == "amodal.npz":
             yield from _amodal(bundle, decode_masks({name: data}, name))
+        elif name == FACE:
+            yield from _faces(bundle, decode_faces({name: data}))
         elif name == "depth.mkv":
             shapes = [frame.shape for frame in read_depth(data)]
             if len(shapes) != clip.frames or set(shapes) != {clip.size}:
@@ -98,6 +104,34 @@ def _extra(name: str):
             read_npz(io.BytesIO(data))
 
     return check
+
+
+def _faces(bundle: Bundle, faces: Faces) -> Iterator[str]:
+    people = bundle.people
+    if faces.score.shape != people.present.shape or faces.mask.size != people.mask.size:
+        yield (
+            f"want faces of {people.present.shape} people and frames in {people.mask.size}, "
+            f"got {faces.score.shape} in {faces.mask.size}"
+        )
+        return
+    if not all(np.isfinite(array).all() for array in (faces.box, faces.score, faces.embedding)):
+        yield "want finite numbers, got NaN or infinity"
+        return
+    if faces.score.size and not (faces.score.min() >= 0 and faces.score.max() <= 1):
+        yield f"score: want 0 to 1, got {faces.score.min()} to {faces.score.max()}"
+    length = np.linalg.norm(faces.embedding, axis=1)
+    off = np.flatnonzero((length > 0) & (np.abs(length - 1) > _UNIT))
+    if len(off):
+        yield f"embedding: want rows of length 1 or 0, got {length[off[0]]:.4f} for person {off[0]}"
+    decode_runs(faces.mask, np.arange(len(faces.mask)))
+    found = (faces.score > 0).ravel()
+    for what, wrong in (
+        ("nothing where the score is 0", ~found & (faces.box.reshape(-1, 4).any(axis=1) | (faces.mask.areas() > 0))),
+        ("face masks inside the person's own mask", ~faces.mask.inside(people.mask)),
+    ):
+        if wrong.any():
+            person, frame = np.divmod(np.flatnonzero(wrong)[0], people.num_frames)
+            yield f"want {what}, got another at person {person}, frame {frame}"
 
 
 def _amodal(bundle: Bundle, amodal: Masks) -> Iterator[str]:

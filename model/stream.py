@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from datasets.stream import ShardStream
 
 # What has one row a person, and so another length from sample to sample.
-PER_PERSON = ("mask", "keypoint", "score", "flag", "box", "present", "visible", "confidence")
+PER_PERSON = (
+    "mask", "keypoint", "score", "flag", "box", "present", "visible", "confidence", "face_mask", "face_embedding",
+)  # fmt: skip
 _AT = "at"
 
 

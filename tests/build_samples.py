@@ -14,9 +14,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
+from datasets.faces import encode_faces
+from datasets.masks import Masks
 from datasets.members import Bundle, on_grid
 from datasets.npz import write_npz
-from datasets.records import Cast, Clip, Event, Motion, People, Sample, save_record
+from datasets.records import Cast, Clip, Event, Faces, Motion, People, Sample, save_record
 from datasets.store import Store
 from datasets.video import VideoWriter
 from tasks.batch import Batch, Item
@@ -170,6 +172,14 @@ EXTRA = {
     "scene.npz": small_npz(extrinsics=np.eye(4)),
     "amodal.npz": small_npz(
         rle=np.zeros(0, np.uint8), offset=np.zeros(41, np.int64), size=np.array([96, 128], np.int32)
+    ),
+    "face.npz": encode_faces(
+        Faces(
+            box=np.zeros((2, 20, 4), np.float32),
+            score=np.zeros((2, 20), np.float32),
+            mask=Masks.from_counts([b""] * 40, size=(96, 128)),
+            embedding=np.zeros((2, 512), np.float32),
+        )
     ),
     "depth.mkv": b"\x1aE\xdf\xa3 depth",
 }
