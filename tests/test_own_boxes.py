@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from datasets.masks import Masks
 from datasets.records import People, Tracklets
 from tasks.ops.own_boxes import LEAST_SEEN, expected_boxes, own_rows, settle_boxes
 from tests.draw_people import Figure, draw_clip
@@ -103,13 +104,22 @@ def between(gap: tuple[float, ...] | None, shift: float = 0.0) -> tuple[People, 
     return replace(people, box=box), found
 
 
+def without_mask(people: People) -> People:
+    """The first person's masks emptied."""
+    counts = [b"" if i < T else people.mask.counts(i) for i in range(len(people.mask))]
+    return replace(people, mask=Masks.from_counts(counts, size=people.mask.size))
+
+
 def test_who_is_in_one_box_with_another_is_between_that_box_and_their_own_way() -> None:
     """50 px to the right in five frames: 10 a frame; the box over both people reaches from 90 to 260."""
     people, found = between((90, 40, 260, 152), shift=50)
-    after = settled(people, people, found)
-    assert after.box[0, 2].tolist() == [(90 + 120) / 2, (40 + 50) / 2, (260 + 160) / 2, (152 + 150) / 2]
+    both = [(90 + 120) / 2, (40 + 50) / 2, (260 + 160) / 2, (152 + 150) / 2]
+    after = settled(without_mask(people), people, found)
+    assert after.box[0, 2].tolist() == both
     assert after.visible[0] == pytest.approx(LEAST_SEEN)
     assert not np.isin(after.box[0, 1:-1], found.box).all(-1).any(), "nobody is given the very box of somebody else"
+    masked = settled(people, people, found)
+    assert masked.box[0, 2] == pytest.approx((np.array(both) + people.box[0, 2]) / 2), "the mask counts as both"
 
 
 @pytest.mark.parametrize("gap", [(400, 40, 460, 152), None])

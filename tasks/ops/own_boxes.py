@@ -14,6 +14,7 @@ from tasks.ops.camera_motion import steadied, unsteadied
 SAME = 0.5  # intersection over union with the bound box from which a found box is the person's
 AGREE = 0.5  # and with the mask's tight box from which both are believed
 COVERED = 0.5  # share of where an unfound person should be, from which a found box holds them too
+LEAST_MASK = 0.05  # share of an unfound person's expected box from which their mask says where they are
 LEAST_SEEN = 0.1  # visible share of a body: of less a detector finds no box
 
 
@@ -57,10 +58,12 @@ def settle_boxes(people: People, found: Tracklets, rows: np.ndarray, expected: n
     found one, the box is their mean, for their errors are independent; where it does not, the mask has lost a limb or
     taken in another's, and the found box stands. Whom no box was found of, where someone else's covers the place where
     they should be (by the share COVERED), was found in one box with the other: theirs is the mean of that box, which
-    holds the limbs that both stretch out, and the expected one, which knows on which side of the other they are.
+    holds the limbs that both stretch out, and the expected one, which knows on which side of the other they are; the
+    mask's box, where there is some mask, counts as much as both, for only it knows that somebody crouches or turns.
     Whoever is seen by the detector is visible by LEAST_SEEN at least. Else the mask's box stands.
     """
     box, visible = people.box.copy(), people.visible.copy()
+    areas = people.mask.areas().reshape(people.present.shape)
     starts = np.searchsorted(found.frame, np.arange(people.num_frames + 1))
     for p, t in zip(*np.nonzero(people.present), strict=True):
         own = rows[p, t]
@@ -73,7 +76,9 @@ def settle_boxes(people: People, found: Tracklets, rows: np.ndarray, expected: n
             share = covered(expected[p, t][None], here)[0]  # NaN, whom nobody ever found, is covered by nothing
             if not share.max(initial=0) >= COVERED:
                 continue
-            box[p, t] = (here[share.argmax()] + expected[p, t]) / 2
+            both = (here[share.argmax()] + expected[p, t]) / 2
+            width, height = expected[p, t, 2:] - expected[p, t, :2]
+            box[p, t] = (both + box[p, t]) / 2 if areas[p, t] >= LEAST_MASK * width * height else both
         visible[p, t] = max(visible[p, t], LEAST_SEEN)
     return replace(people, box=box.astype(np.float32), visible=visible.astype(np.float32))
 
