@@ -194,6 +194,36 @@ def yunet(path: Path) -> None:
     graph.save(path, outputs, {"loc": (1076, 14), "conf": (1076, 2), "iou": (1076, 1)})
 
 
+def scrfd(path: Path, *, batched: bool = False, seed: int = 9) -> None:
+    """A network of SCRFD's interface, pictures (1, 3, h, w) of any size: random scores, distances and landmarks.
+
+    What it says of a cell is a random mixture of the colours there, so that it depends on all of its input.
+    """
+    graph, rng = Graph("input.1", (1, 3, "h", "w")), np.random.default_rng(seed)
+    outputs, shapes = {}, {}
+    for part, columns in (("score", 1), ("bbox", 4), ("kps", 10)):
+        for stride in (8, 16, 32):
+            small = graph.op("AveragePool", graph.name, kernel_shape=[stride, stride], strides=[stride, stride])
+            weight = rng.normal(size=(2 * columns, 3, 3, 3)) * (6 if part == "score" else 1)
+            offset = np.full(2 * columns, {"score": -40.0, "bbox": 3.0, "kps": 0.0}[part])
+            cells = graph.op("Conv", small, graph.constant(weight), graph.constant(offset), pads=[1, 1, 1, 1])
+            if part != "kps":
+                cells = graph.op("Sigmoid" if part == "score" else "Softplus", cells)
+            rows = graph.op("Transpose", cells, perm=[0, 2, 3, 1])
+            name = f"{part}_{stride}"
+            outputs[name] = graph.shaped(rows, *((1,) if batched else ()), -1, columns)
+            shapes[name] = (1, f"n{stride}", columns) if batched else (f"n{stride}", columns)
+    graph.save(path, outputs, shapes)
+
+
+def arcface(path: Path, *, width: int = 512, seed: int = 13) -> None:
+    """A network of ArcFace's interface: aligned faces (N, 3, 112, 112) -> (N, 512), a random mixture."""
+    graph, rng = Graph("input.1", ("None", 3, 112, 112)), np.random.default_rng(seed)
+    small = graph.op("AveragePool", graph.name, kernel_shape=[14, 14], strides=[14, 14])
+    mixed = graph.op("MatMul", graph.shaped(small, -1, 192), graph.constant(rng.normal(size=(192, width))))
+    graph.save(path, {"683": mixed}, {"683": ("None", width)})
+
+
 def osnet(path: Path) -> None:
     """OSNet x1.0 with the parameters it is born with, from a fixed seed."""
     import torch
@@ -205,6 +235,7 @@ def osnet(path: Path) -> None:
     torch.random.set_rng_state(before)
 
 
+_PLAIN = {"reid-0248": reid, "yunet": yunet, "osnet-x1.0": osnet, "scrfd-10g": scrfd, "arcface-r50": arcface}
 POSE_SIZES = {
     "rtmpose-m": (256, 192), "rtmw-m-256": (256, 192), "rtmw-l-256": (256, 192), "rtmw-l-384": (384, 288),
     "dwpose-l-384": (384, 288),
@@ -224,8 +255,8 @@ def write(folder: Path, names: list[str] | tuple[str, ...]) -> Path:
             detector(path, 640, normalised=False)
         elif name == "yolox-nano":
             yolox(path, 416)
-        elif name in ("reid-0248", "yunet", "osnet-x1.0"):
-            {"reid-0248": reid, "yunet": yunet, "osnet-x1.0": osnet}[name](path)
+        elif name in _PLAIN:
+            _PLAIN[name](path)
         else:
             raise ValueError(f"tiny weights: none for {name}")
     return folder

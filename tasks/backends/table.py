@@ -13,12 +13,14 @@ import numpy as np
 from tasks.backends import weights
 
 if TYPE_CHECKING:
+    from tasks.backends.faces import SCRFD, ArcFace
     from tasks.backends.reid import Embedder
     from tasks.backends.yunet import YuNet
 
 DetectorName = Literal["rtmdet-nano", "yolox-nano", "yolox-m"]
 PoseName = Literal["movenet-lightning", "rtmpose-m", "rtmw-m-256", "rtmw-l-256", "rtmw-l-384", "dwpose-l-384"]
 ReIDName = Literal["reid-0248", "osnet-x1.0"]
+FACE_READER = ("scrfd-10g", "arcface-r50")
 # What (h, w) a detector's picture is fitted into, and whether its values are normalised.
 _DETECTORS: dict[str, tuple[tuple[int, int], bool]] = {
     "rtmdet-nano": ((320, 320), True),
@@ -109,6 +111,11 @@ def face_finder(where: Where) -> YuNet:
     return _face_finder(where.path("yunet"), where.device, where.threads)
 
 
+def face_reader(where: Where) -> tuple[SCRFD, ArcFace]:
+    """The detector and the recogniser of buffalo_l. Raises as `detector` does."""
+    return _face_reader(*(where.path(name) for name in FACE_READER), where.device, where.threads)
+
+
 @functools.lru_cache(maxsize=4)
 def _detector(name: str, path: str, device: str, threads: int) -> Detector:
     from tasks.backends.onnx_session import session
@@ -147,3 +154,14 @@ def _face_finder(path: str, device: str, threads: int) -> YuNet:
     from tasks.backends.yunet import YuNet
 
     return YuNet(session=session(path, device, threads))
+
+
+@functools.lru_cache(maxsize=2)
+def _face_reader(detector_path: str, recogniser_path: str, device: str, threads: int) -> tuple[SCRFD, ArcFace]:
+    from tasks.backends.faces import SCRFD, ArcFace
+    from tasks.backends.onnx_session import session
+
+    return (
+        SCRFD(session=session(detector_path, device, threads)),
+        ArcFace(session=session(recogniser_path, device, threads)),
+    )

@@ -21,6 +21,7 @@ MAX_BYTES = 4 << 30
 OPENMMLAB = "https://download.openmmlab.com/mmpose/v1/projects"
 SAM21 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
 GITHUB = "https://raw.githubusercontent.com"
+BUFFALO_L = "https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip"
 HUMAN_ART = "Apache-2.0; trained on Human-Art, whose data is for non-commercial research"
 
 
@@ -58,6 +59,13 @@ def _sam(size_name: str, size: int, sha256: str) -> Weight:
     return Weight(
         name=f"sam2.1-hiera-{size_name.replace('_', '-')}", file=file, address=f"{SAM21}/{file}", size=size,
         sha256=sha256, licence="Apache-2.0", origin="Meta, SAM 2.1 checkpoints of 29 September 2024",
+    )  # fmt: skip
+
+
+def _face(name: str, file: str, size: int, sha256: str, origin: str) -> Weight:
+    return Weight(
+        name=name, file=file, address=BUFFALO_L, member=f"/{file}", size=size, sha256=sha256,
+        licence="InsightFace's models: for non-commercial research only", origin=f"InsightFace, buffalo_l: {origin}",
     )  # fmt: skip
 
 
@@ -171,6 +179,20 @@ _ALL = (
         sha256="c89f94fc04a5db6f9ab39df6b1e4142007dd61781ef7e3a5b9b175bb0abb8c11",
         licence="Apache-2.0",
         origin="YuNet (Shiqi Yu), 2021 export at 120x160",
+    ),
+    _face(
+        "scrfd-10g",
+        "det_10g.onnx",
+        16_923_827,
+        "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91",
+        "SCRFD-10G with five landmarks, trained on WIDER FACE",
+    ),
+    _face(
+        "arcface-r50",
+        "w600k_r50.onnx",
+        174_383_860,
+        "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+        "ArcFace on a ResNet-50, trained on WebFace600K",
     ),
     Weight(
         name="deeplabv3",
