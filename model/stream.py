@@ -18,6 +18,8 @@ PER_PERSON = (
     "mask", "keypoint", "score", "flag", "box", "present", "visible", "confidence", "face_mask", "face_embedding",
 )  # fmt: skip
 _AT = "at"
+# Whose randomness is not that of the choice of frames.
+_TRANSFORM = 1
 
 
 class TorchShardStream(IterableDataset):
@@ -25,6 +27,7 @@ class TorchShardStream(IterableDataset):
 
     The rank is torch.distributed's when that is initialised. `set_epoch` reaches workers that are already alive, too.
     To resume within an epoch, wrap it in a ShardLoader: workers run ahead, so only a loader knows what was delivered.
+    `transform` makes of each sample what is delivered, with randomness that is a function of seed, epoch and key.
     """
 
     def __init__(
@@ -33,11 +36,13 @@ class TorchShardStream(IterableDataset):
         *,
         rank: int | None = None,
         world_size: int | None = None,
+        transform: Callable[[dict[str, Any], np.random.Generator], dict[str, Any]] | None = None,
         **arguments: Any,
     ) -> None:
         spread = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = rank if rank is not None else torch.distributed.get_rank() if spread else 0
         world_size = world_size or (torch.distributed.get_world_size() if spread else 1)
+        self.transform = transform
         self.stream = ShardStream(source, rank=rank, world_size=world_size, **arguments)
         # [epoch, whose turn, samples that worker 0, 1, ... has visited]. Shared: persistent workers see it change.
         self._begin = torch.zeros(3, dtype=torch.int64).share_memory_()
@@ -67,6 +72,8 @@ class TorchShardStream(IterableDataset):
         if self._tracked:
             self.stream.load_state_dict({**self.stream.state_dict(), "position": visited[part]})
         for sample in self.stream:
+            if self.transform:
+                sample = self.transform(sample, self.stream.rng(sample["key"], _TRANSFORM))
             yield {**sample, _AT: (part, self.stream.state_dict()["position"])} if self._tracked else sample
 
 
