@@ -12,7 +12,7 @@ import pytest
 from datasets.masks import Masks
 from datasets.records import People
 from tasks.backends.identity_masks import MaskRules, identity_masks
-from tasks.ops.actors import actors_of
+from tasks.ops.actors import actors_of, beside
 from tasks.ops.carry import Evidence, join
 from tasks.ops.colour_table import colour_bins, fit_table
 from tasks.ops.depth_order import alike, in_front
@@ -137,6 +137,22 @@ def test_who_is_in_one_box_with_somebody_unfound_teaches_no_colours_and_is_looke
     x0, y0, x1, y1 = people.window[1, 30]
     assert x1 - x0 >= 30
     assert y1 - y0 >= 90, "as large as they were when they were found"
+
+
+def test_who_is_lost_for_long_is_only_seen_beside_whoever_hides_them() -> None:
+    mask, others = np.zeros((40, 80), bool), np.zeros((40, 80), bool)
+    others[5:35, 30:40] = True
+    mask[10:20, 41:50] = True  # behind the other's shoulder
+    mask[10:20, 60:75] = True  # a pillow
+    kept = beside(mask, others, 3)
+    assert kept[10:20, 41:50].all()
+    assert kept.sum() == 90
+    assert not beside(mask, np.zeros_like(others), 3).any()
+    keypoint, score = np.zeros((1, 60, 17, 2), np.float32), np.zeros((1, 60, 17), np.float32)
+    score[0, :10] = 1
+    box = np.tile(np.array([20.0, 20, 60, 110]), (1, 60, 1))
+    people = actors_of(box, keypoint, score, np.ones((1, 60), bool), score.any(2), size=(120, 200), fps=24.0)
+    assert np.flatnonzero(people.lost[0]).tolist() == list(range(22, 60)), "half a second after frame 9"
 
 
 def test_nobody_is_made_up_where_the_picture_shows_nobody() -> None:

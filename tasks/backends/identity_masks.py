@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from datasets.records import People
-from tasks.ops.actors import MISSED, SEEN, Actors, actors_of, whole, within
+from tasks.ops.actors import MISSED, SEEN, Actors, actors_of, beside, whole, within
 from tasks.ops.body import draw_body
 from tasks.ops.carry import Evidence, Window, join, sureness
 from tasks.ops.cut_people import Cut, Made
@@ -21,6 +21,7 @@ from tasks.ops.learned import Learned, learn, learn_around, looks
 from tasks.ops.occlusion import visible_shares
 from tasks.ops.scenery import Scenery, camera_step, is_still
 
+_BESIDE = 0.1  # torsos from whoever hides somebody within which what is seen of them begins
 _CORE = 0.05  # torsos from the drawn body within which a first mask is believed
 _FEW = 30  # pixels of a mask below which a carried one is none
 _SUPPORT = 0.5  # nats a pixel that a carried mask must have of its frame's own colours
@@ -237,6 +238,12 @@ class Run:
         for n, p in enumerate(who):
             if a.weight[p, t] <= MISSED and not _supported(margin[n] > 0, own[p][t], window):
                 margin[n] = np.minimum(margin[n], -0.1)
+        for n, p in enumerate(who):
+            if a.lost[p, t]:
+                # Hidden for long: what looks like them in the open is the background.
+                mine, others = margin[n] > 0, np.asarray((np.delete(margin, n, 0) > 0).any(0))
+                reach = max(2, round(_BESIDE * float(a.scale[p, t])))
+                margin[n][mine & ~beside(mine, others, reach)] = -0.1
         masks = margin > 0
         claimed = masks.copy()
         for n, one in enumerate(there):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from tasks.ops.body import body_scale
@@ -14,6 +15,7 @@ SEEN = 0.2
 MISSED = 0.2  # what a frame's colours count by themselves, where nobody was found
 _BRIDGE_S = 0.4  # how long a pose that was not seen may be taken from those before and after it
 _CARRY_S = 2.5  # how far from a frame in which a person was found they are still looked for: longer than an embrace
+_OPEN_S = 0.5  # not found for longer, a person does not stand in the open: a detector misses nobody there for so long
 _STEADY_S = 0.4  # the body's unit of length is the middle one of so much time on both sides
 _WHOLE = 11  # of the twelve joints from shoulders to ankles
 
@@ -30,6 +32,7 @@ class Actors:
     window: np.ndarray  # (P, T, 4) int  where the person can be
     present: np.ndarray  # (P, T) bool  in the shot, seen or not
     apart: np.ndarray  # (P, T) bool  found, and nobody else near, not even one who was not found
+    lost: np.ndarray  # (P, T) bool  not found for so long that what is seen of them must be beside whoever hides them
 
     def live(self, t: int) -> list[int]:
         """Who is looked for in a frame."""
@@ -58,6 +61,7 @@ def actors_of(
         scale[p] = _steady(raw, seen[p] | masked[p], max(1, round(_STEADY_S * fps)))
     weight = np.where(seen, 1.0, np.where(drawn, 0.5, np.where(masked, 0.35, MISSED))) * present
     weight[_far(seen | masked, round(_CARRY_S * fps))] = 0.0
+    lost = _far(seen | masked, round(_OPEN_S * fps))
     found = seen & masked
     place = np.stack([_expected(*one) for one in zip(box, score, found, strict=True)])
     # Of who is half hidden only a strip may be known, or guessed: they are looked for as large as they were.
@@ -66,7 +70,7 @@ def actors_of(
     window = _windows(box, keypoint, score >= SEEN, drawn, reach, size)
     return Actors(
         box=box, keypoint=keypoint, score=score, scale=scale, weight=weight, window=window,
-        present=present, apart=found & ~touching(window, present),
+        present=present, apart=found & ~touching(window, present), lost=lost,
     )  # fmt: skip
 
 
@@ -154,3 +158,12 @@ def within(box: np.ndarray, window: Window) -> tuple[slice, slice]:
     x0, y0, x1, y1 = window
     left, top, right, bottom = np.round(box).astype(int).tolist()
     return slice(max(top - y0, 0), max(min(bottom, y1) - y0, 0)), slice(max(left - x0, 0), max(min(right, x1) - x0, 0))
+
+
+def beside(mask: np.ndarray, others: np.ndarray, reach: int) -> np.ndarray:
+    """The connected parts of a mask (h, w) bool that come within `reach` pixels of the others (h, w) bool."""
+    near = cv2.dilate(others.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).view(bool)
+    count, label = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    kept = np.zeros(count, bool)
+    kept[label[near & mask]] = True
+    return np.asarray(kept[label] & mask)

@@ -21,6 +21,7 @@ _MOST_COLOUR = 5.0  # nats
 _MOST_RIVAL = 3.0  # nats that may be added to it where two people's colours both lie beyond
 _PICTURE = 0.85  # how often a background that was seen is still what lies behind
 _NO_POSE = 0.0  # log odds of a pixel by the shape, where there is no pose: even, so that colours alone decide
+_LOST = -1.5  # and against who was not found for long: most of a background has a little of everybody's colours
 
 Part = tuple[slice, slice]  # rows and columns
 
@@ -70,7 +71,7 @@ def evidence_of(
                 shape[part] = np.maximum(shape[part], np.float32(_NO_POSE))
             odds += shape
         else:
-            odds += np.float32(_NO_POSE)
+            odds += np.float32(_LOST if actors.lost[p, t] else _NO_POSE)
         out.append(Evidence(window=window, odds=odds, weight=np.full(odds.shape, actors.weight[p, t], np.float32)))
     return out
 
