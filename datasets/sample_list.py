@@ -61,6 +61,15 @@ def visit_order(shards: Sequence[str], *, seed: int, epoch: int, buffer: int) ->
     return order
 
 
+def padded_order(order: np.ndarray, world_size: int) -> np.ndarray:
+    """An order made as long as `world_size` ranks can share evenly: its first samples come again at its end.
+
+    >>> padded_order(np.array([2, 0, 1]), 2)
+    array([2, 0, 1, 2])
+    """
+    return np.resize(order, -(-len(order) // world_size) * world_size)
+
+
 def share_of(order: np.ndarray, *, rank: int, world_size: int, worker: int, num_workers: int, even: bool) -> np.ndarray:
     """The part of an order that one worker of one rank visits: all parts together are the whole, none twice.
 

@@ -19,7 +19,7 @@ from PIL import Image
 from datasets.faces import FACE, decode_faces
 from datasets.members import ShardError, decode_about, decode_json, decode_masks, decode_pose
 from datasets.records import FACE_WIDTH
-from datasets.sample_list import Ref, list_samples, share_of, visit_order
+from datasets.sample_list import Ref, list_samples, padded_order, share_of, visit_order
 from datasets.shards import read_sample
 from datasets.video import VideoError, read_window
 from datasets.view import Fit, View, view_of
@@ -59,14 +59,16 @@ class ShardStream:
     | reference | (h, w, 3) uint8 | the reference image, when asked for |
     | face_mask | (P, n, h, w) bool | when `faces` are asked for; empty where the sample has none |
     | face_embedding | (P, 512) float32 | unit identity vector; zeros where the sample has none |
+    | padding | () bool | with even="pad": it stands in this epoch already, and again only to fill up |
     | key, skeleton | str | |
 
     `source` is a dataset folder or shards, local or any address that fsspec opens. `split` None takes all; `size` is
     (h, w), None the clip's own; `fit` says what becomes of another shape. With `draw`, that says which frames are shown
     instead of `window` and `stride`. Clips too short for these are left out and counted in `too_short`. A damaged
     sample raises ShardError, or with on_error="skip" is logged and counted in `skipped`. The order is a function of
-    seed, epoch, rank and worker; `shuffle_buffer` 0 keeps the listed order. Raises ShardError where there is nothing to
-    read and ValueError for an argument out of range.
+    seed, epoch, rank and worker; `shuffle_buffer` 0 keeps the listed order. `even` gives every rank
+    equally many samples: True leaves out those over, "pad" shows some a second time. Raises ShardError where there is
+    nothing to read and ValueError for an argument out of range.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class ShardStream:
         world_size: int = 1,
         worker: int = 0,
         num_workers: int = 1,
-        even: bool = False,
+        even: bool | Literal["pad"] = False,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         for name, value, low in (("window", window, 1), ("stride", stride, 1), ("shuffle_buffer", shuffle_buffer, 0)):
@@ -97,6 +99,8 @@ class ShardStream:
         for name, value, total in (("rank", rank, world_size), ("worker", worker, num_workers)):
             if not 0 <= value < total:
                 raise ValueError(f"{name}: want 0 to {total - 1}, got {value}")
+        if even not in (False, True, "pad"):
+            raise ValueError(f"even: want True, False or pad, got {even!r}")
         if fit not in ("crop", "stretch") or on_error not in ("raise", "skip"):
             raise ValueError(f"want fit crop or stretch and on_error raise or skip, got {fit!r} and {on_error!r}")
         self.window, self.stride, self.size, self.fit = window, stride, size, fit
@@ -125,23 +129,29 @@ class ShardStream:
 
     def share(self, worker: int | None = None, num_workers: int | None = None) -> list[Ref]:
         """The samples that a worker (this one unless told) visits in this epoch, in order."""
+        return [ref for ref, _ in self._visits(worker, num_workers)]
+
+    def _visits(self, worker: int | None = None, num_workers: int | None = None) -> list[tuple[Ref, bool]]:
+        """`share`, each sample with whether it is padding."""
         order = visit_order(
             [ref.shard for ref in self.refs], seed=self.seed, epoch=self.epoch, buffer=self.shuffle_buffer
         )
+        if self.even == "pad":
+            order = padded_order(order, self.world_size)
         mine = share_of(
-            order,
+            np.arange(len(order)),
             rank=self.rank,
             world_size=self.world_size,
             worker=self.worker if worker is None else worker,
             num_workers=num_workers or self.num_workers,
-            even=self.even,
+            even=self.even is True,
         )
-        return [self.refs[i] for i in mine]
+        return [(self.refs[order[at]], bool(at >= len(self.refs))) for at in mine]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The windows of this epoch, from where load_state_dict left off or from the start."""
         self._position, self._resume = self._resume, 0
-        for ref in self.share()[self._position :]:
+        for ref, padding in self._visits()[self._position :]:
             self._position += 1
             try:
                 draw = self.draw and partial(self.draw, rng=self.rng(ref.key))
@@ -152,7 +162,7 @@ class ShardStream:
                 self.skipped += 1
                 log.warning("skipped a damaged sample: %s", error)
                 continue
-            yield sample
+            yield {**sample, "padding": np.bool_(padding)} if self.even == "pad" else sample
 
     def random_window(self, ref: Ref) -> np.ndarray:
         """The frames of a sample that this epoch shows: a function of seed, epoch and key."""
@@ -198,7 +208,13 @@ class ShardStream:
 
     def fingerprint(self) -> str:
         """A digest of all that order and windows hang on, but the epoch."""
-        numbers = [self.seed, self.shuffle_buffer, self.window, self.stride, int(self.even)]
+        numbers = [
+            self.seed,
+            self.shuffle_buffer,
+            self.window,
+            self.stride,
+            2 if self.even == "pad" else int(self.even),
+        ]
         numbers += [self.rank, self.world_size, self.worker, self.num_workers]
         keys = [(ref.key, Path(ref.shard).name, ref.frames) for ref in self.refs]
         drawn = [] if self.draw is None else [repr(self.draw)]

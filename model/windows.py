@@ -117,6 +117,7 @@ def example(sample: Mapping[str, Any], *, order: np.ndarray | None = None, flipp
     | fps | () float32 | of this window |
     | mirrored | () bool | |
     | key | str | |
+    | padding | () bool | as in the stream, where that says it |
     """
     people = len(sample["present"])
     order = np.arange(people) if order is None else np.asarray(order)
@@ -142,6 +143,7 @@ def example(sample: Mapping[str, Any], *, order: np.ndarray | None = None, flipp
         "fps": np.float32(sample["fps"] / (frame[1] - frame[0] if len(frame) > 2 else 1)),
         "mirrored": np.bool_(flipped),
         "key": sample["key"],
+        **({"padding": sample["padding"]} if "padding" in sample else {}),
     }
 
 

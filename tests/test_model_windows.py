@@ -245,6 +245,13 @@ def test_resuming_gives_the_very_examples_that_were_next(out: Path) -> None:
                 assert same if isinstance(same, bool) else same.all(), name
 
 
+def test_padding_is_marked_in_batches(out: Path) -> None:
+    examples = stream(out, rank=1, world_size=2, even="pad")
+    marks = [batch["padding"] for batch in ShardLoader(examples, batch_size=2, collate_fn=collate_examples)]
+    assert torch.cat(marks).tolist() == [False] * 4 + [True]
+    assert "padding" not in next(iter(stream(out)))
+
+
 def test_other_windows_are_another_stream(out: Path) -> None:
     one, other = stream(out), stream(out, WindowConfig(frames=4, size=(48, 64), stride=(1, 4)))
     assert one.stream.fingerprint() != other.stream.fingerprint()

@@ -257,6 +257,26 @@ def test_a_missing_dataset_is_told(tmp_path: Path) -> None:
         ShardStream(tmp_path / "train-000000.tar")
 
 
+@pytest.mark.parametrize(("ranks", "workers"), [(2, 3), (3, 1), (16, 1), (1, 2)])
+def test_padding_gives_ranks_equally_many_and_is_marked(out: Path, ranks: int, workers: int) -> None:
+    for epoch in range(2):
+        counts, fresh = [], []
+        for rank in range(ranks):
+            seen = []
+            for worker in range(workers):
+                part = ShardStream(
+                    out, size=(16, 16), window=1, rank=rank, world_size=ranks, worker=worker, num_workers=workers,
+                    even="pad",
+                )  # fmt: skip
+                part.set_epoch(epoch)
+                seen += list(part)
+            counts.append(len(seen))
+            fresh += [sample["key"] for sample in seen if not sample["padding"]]
+        # Every sample once, and beside that only what is marked.
+        assert sorted(fresh) == sorted(ref.key for ref in part.refs)
+        assert set(counts) == {-(-11 // ranks)}
+
+
 def damage(out: Path, folder: Path, member: str) -> Path:
     """A copy of the dataset in which one sample's member is zeros."""
     import shutil
