@@ -39,10 +39,11 @@ class MaskPoseAdapter(nn.Module):
         if config.masks and shape.appearance:
             self.look_net = LookNet(config.codec.latent_channels, channels, shape.mask_width)
         kinds = config.poses + config.masks
-        self.gates = nn.Conv2d(kinds * channels, kinds, 1)
-        self.residual = nn.Conv2d(channels, channels, 1)
+        # One linear layer over [f_p, f_m], in its two halves, so that nothing is copied together.
+        self.gates = nn.ModuleList(nn.Linear(channels, kinds, bias=k == 0) for k in range(kinds))
+        self.residual = nn.Linear(channels, channels)
         self.fusion = PeopleFusion(channels) if config.fusion == "softmax" else None
-        self.merge = nn.Conv2d(channels, channels, 1, bias=False)
+        self.merge = nn.Linear(channels, channels, bias=False)
         for part in (self.gates, self.residual, self.merge):
             keep_variance(part)
         self.last = _zero_layer(channels)
@@ -70,16 +71,14 @@ class MaskPoseAdapter(nn.Module):
             code = self.look_net(reference, reference_body)[:, None].expand(-1, frames, -1, -1).flatten(0, 2)
         feature = self.person_features(pose.flatten(0, 2), body.flatten(0, 2), face.flatten(0, 2), code)
         feature = feature.unflatten(0, (-1, people))
-        here = there.reshape(-1, people, 1, 1, 1)
-        if self.fusion is not None:
-            fused = self.fusion(feature, here)
-        else:
-            fused = (feature * here).sum(dim=1)
-        mean = (feature * here).sum(dim=1) / here.sum(dim=1).clamp(min=1)
-        return self.last(self.blend * self.merge(fused) + (1 - self.blend) * mean)
+        here = there.reshape(-1, people)
+        total = torch.einsum("np,nphwc->nhwc", here.to(feature.dtype), feature)
+        mean = total / here.sum(dim=1).clamp(min=1).reshape(-1, 1, 1, 1)
+        fused = total if self.fusion is None else self.fusion(feature, here)
+        return self.last(self.blend * self.merge(fused) + (1 - self.blend) * mean).movedim(-1, 1)
 
     def person_features(self, pose: Tensor, body: Tensor, face: Tensor, code: Tensor | None = None) -> Tensor:
-        """f_i of N = B*T*P pictures, (N, C, h, w); `code` (N, C) is each person's look, if it is used."""
+        """f_i of N = B*T*P pictures, (N, h, w, C); `code` (N, C) is each person's look, if it is used."""
         shares, features = [], []
         if self.pose_net is not None:
             shares.append(self.lam)
@@ -87,12 +86,14 @@ class MaskPoseAdapter(nn.Module):
         if self.mask_net is not None:
             of_mask = self.mask_net(torch.cat([body, face], dim=1))
             if code is not None:
-                of_mask = of_mask + code[..., None, None] * F.adaptive_avg_pool2d(body, of_mask.shape[-2:])
+                of_mask = of_mask + code[:, None, None] * F.adaptive_avg_pool2d(body, of_mask.shape[1:3]).movedim(1, -1)
             shares.append(1 - self.lam)
             features.append(of_mask)
-        gate = torch.sigmoid(self.gates(torch.cat(features, dim=1)))
-        weighted = [share * gate[:, k : k + 1] * f for k, (share, f) in enumerate(zip(shares, features, strict=True))]
-        return sum(weighted[1:], weighted[0]) + self.residual(sum(features[1:], features[0]))
+        gate = torch.sigmoid(_total([layer(f) for layer, f in zip(self.gates, features, strict=True)]))
+        out = self.residual(_total(features))
+        for share, weight, f in zip(shares, gate.split(1, dim=-1), features, strict=True):
+            out = out + share * weight * f
+        return out
 
 
 class PeopleFusion(nn.Module):
@@ -107,12 +108,13 @@ class PeopleFusion(nn.Module):
         self.log_tau = nn.Parameter(torch.zeros(()))
 
     def forward(self, feature: Tensor, here: Tensor) -> Tensor:
-        """`feature` (N, P, C, h, w), `here` (N, P, 1, 1, 1) bool -> (N, C, h, w)."""
+        """`feature` (N, P, h, w, C), `here` (N, P) bool -> (N, h, w, C)."""
         return (self.weights(feature, here) * feature).sum(dim=1)
 
     def weights(self, feature: Tensor, here: Tensor) -> Tensor:
-        """alpha, (N, P, 1, h, w): sums to 1 over whoever is there, 0 for the others and where nobody is."""
-        logit = self.phi(self.norm(feature.movedim(2, -1))).movedim(-1, 2) / self.log_tau.exp()
+        """alpha, (N, P, h, w, 1): sums to 1 over whoever is there, 0 for the others and where nobody is."""
+        logit = self.phi(self.norm(feature)) / self.log_tau.exp()
+        here = here[..., None, None, None]
         # The least finite number, not -inf: where nobody is there a softmax of -inf alone is not a number.
         logit = logit.masked_fill(~here, torch.finfo(logit.dtype).min)
         return logit.softmax(dim=1) * here
@@ -148,7 +150,7 @@ class JointGuide(nn.Module):
             masks = torch.cat([body, face], dim=3)
             parts.append(self.mask_net((masks * here).amax(dim=2).flatten(0, 1)))
         anyone = there.any(dim=2).reshape(-1, 1, 1, 1)
-        return self.last(sum(parts[1:], parts[0]) * anyone)
+        return self.last(_total(parts) * anyone).movedim(-1, 1)
 
 
 def build_adapter(config: NetworkConfig) -> MaskPoseAdapter | JointGuide | None:
@@ -164,7 +166,11 @@ def _nets(config: NetworkConfig) -> tuple[PoseNet | None, MaskNet | None]:
     return pose, MaskNet(channels, factor, shape.mask_width) if config.masks else None
 
 
-def _zero_layer(channels: int) -> nn.Conv2d:
-    layer = nn.Conv2d(channels, channels, 1, bias=False)
+def _total(parts: list[Tensor]) -> Tensor:
+    return sum(parts[1:], parts[0])
+
+
+def _zero_layer(channels: int) -> nn.Linear:
+    layer = nn.Linear(channels, channels, bias=False)
     nn.init.zeros_(layer.weight)
     return layer

@@ -1,6 +1,7 @@
 """Pose map -> features, masks -> features, look in the reference -> a code: the parts that every person shares.
 
-N pictures (clips x frames x people), C channels of the U-Net's first layer, H x W pixels, h x w latent cells.
+N pictures (clips x frames x people), C channels of the U-Net's first layer, H x W pixels, h x w latent cells. Features
+have their channels last: all that follows is a linear layer at each cell, which is fastest so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _LOOK = (8, 4)
 
 
 class PoseNet(nn.Module):
-    """Pose maps (N, 3, H, W) in -1..1 -> f_pose (N, C, h, w).
+    """Pose maps (N, 3, H, W) in -1..1 -> f_pose (N, h, w, C).
 
     StableAnimator's PoseNet [V, section 2 of our notes]: conv 3->3 k3, 3->16 k4 s2, 16->16 k3, 16->32 k4 s2, 32->32 k3,
     32->64 k4 s2, 64->64 k3, 64->128 k3, SiLU between, 1x1 to C, learned scale. Two things differ. The strides follow
@@ -35,18 +36,19 @@ class PoseNet(nn.Module):
         for i, (before, after) in enumerate(pairwise((3, *widths))):
             widen = nn.Conv2d(before, after, 4, 2, 1) if i < halvings else nn.Conv2d(before, after, 3, padding=1)
             layers += [widen, nn.SiLU(), nn.Conv2d(after, after, 3, padding=1), nn.SiLU()]
-        layers += [nn.Conv2d(widths[-1], last, 3, padding=1), nn.SiLU(), nn.Conv2d(last, channels, 1)]
+        layers += [nn.Conv2d(widths[-1], last, 3, padding=1), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
+        self.project = nn.Linear(last, channels)
         self.scale = nn.Parameter(torch.ones(()))
         keep_variance(self)
 
     def forward(self, pose: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, C, h, w)."""
-        return self.layers(pose) * self.scale
+        """(N, 3, H, W) -> (N, h, w, C)."""
+        return self.project(self.layers(_channels_last(pose)).movedim(1, -1) * self.scale)
 
 
 class MaskNet(nn.Module):
-    """Body and face masks (N, 2, H, W) in 0..1 -> f_mask (N, C, h, w): DanceTogether's "light mask encoder" [N].
+    """Body and face masks (N, 2, H, W) in 0..1 -> f_mask (N, h, w, C): DanceTogether's "light mask encoder" [N].
 
     The notes give no layers; ours folds the pixels of a cell into channels, so that no pixel of a thin limb is lost
     and all convolutions run at h x w.
@@ -60,15 +62,14 @@ class MaskNet(nn.Module):
             nn.SiLU(),
             nn.Conv2d(width, width, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(width, channels, 1),
         )
+        self.project = nn.Linear(width, channels)
         keep_variance(self)
 
     def forward(self, masks: Tensor) -> Tensor:
-        """(N, 2, H, W) -> (N, C, h, w)."""
-        return self.layers(F.pixel_unshuffle(masks, self.factor))
+        """(N, 2, H, W) -> (N, h, w, C)."""
+        folded = _channels_last(F.pixel_unshuffle(masks, self.factor))
+        return self.project(self.layers(folded).movedim(1, -1))
 
 
 class LookNet(nn.Module):
@@ -110,6 +111,11 @@ def keep_variance(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def _channels_last(pictures: Tensor) -> Tensor:
+    # In memory, too: a quarter less time on a CPU, and what tensor cores want.
+    return pictures.contiguous(memory_format=torch.channels_last)
+
+
 def _box_windows(cover: Tensor) -> Tensor:
     """Where each mask (N, 1, h, w) lies, as affine_grid's (N, 2, 3) in -1..1; an empty one: the whole picture."""
     rows, columns = cover.amax(dim=(1, 3)) > 0, cover.amax(dim=(1, 2)) > 0
@@ -124,7 +130,8 @@ def _ends(filled: Tensor) -> tuple[Tensor, Tensor]:
     """Begin and end of the filled cells (N, n) bool, in 0..2 over the whole side; none filled: 0 and 2."""
     count = filled.shape[1]
     at = torch.arange(count, device=filled.device, dtype=torch.float32)
-    begin = torch.where(filled, at, count).amin(dim=1)
-    end = torch.where(filled, at + 1, 0).amax(dim=1)
+    empty = ~filled
+    begin = at.expand_as(filled).masked_fill(empty, count).amin(dim=1)
+    end = (at + 1).expand_as(filled).masked_fill(empty, 0).amax(dim=1)
     none = end == 0
-    return torch.where(none, 0, begin) * 2 / count, torch.where(none, count, end) * 2 / count
+    return begin.masked_fill(none, 0) * 2 / count, end.masked_fill(none, count) * 2 / count

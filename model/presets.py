@@ -37,7 +37,7 @@ def tiny() -> RunConfig:
         codec=CodecConfig(kind="unshuffle", factor=4, scale=2.0),
         unet=UNetConfig(widths=(32, 64), heads=(1, 2), attention=(False, True), layers=1, cross_dim=64, time_dim=32),
         image=ImageConfig(kind="conv", width=32, grid=4),
-        adapter_shape=AdapterConfig(pose_widths=(8, 16), pose_last=32, mask_width=32),
+        adapter_shape=AdapterConfig(pose_widths=(8, 16), pose_last=16, mask_width=16),
         face_shape=FaceConfig(depth=4, heads=2),
         noise=_PIXEL_NOISE,
     )

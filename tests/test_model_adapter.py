@@ -86,11 +86,11 @@ def test_the_fusion_is_the_equation():
     for t in range(2):
         f = adapter.person_features(given.pose[0, t], given.body[0, t], given.face[0, t], code)
         f = f[there[0, t]]
-        logits = torch.stack([adapter.fusion.phi(adapter.fusion.norm(one.permute(1, 2, 0)))[..., 0] for one in f])
+        logits = torch.stack([adapter.fusion.phi(adapter.fusion.norm(one)) for one in f])
         alpha = torch.softmax(logits / adapter.fusion.log_tau.exp(), dim=0)
-        fused = 0.95 * adapter.merge((alpha[:, None] * f).sum(0)[None]) + 0.05 * f.mean(0)[None]
-        frames.append(adapter.last(fused))
-    assert torch.allclose(run(adapter, given), torch.cat(frames), atol=1e-5)
+        fused = 0.95 * adapter.merge((alpha * f).sum(0)) + 0.05 * f.mean(0)
+        frames.append(adapter.last(fused).permute(2, 0, 1))
+    assert torch.allclose(run(adapter, given), torch.stack(frames), atol=1e-5)
 
 
 def test_a_persons_features_are_the_equation():
@@ -98,17 +98,18 @@ def test_a_persons_features_are_the_equation():
     given = conditions(nano(), batch=1)
     pose, body, face = given.pose[0, 0], given.body[0, 0], given.face[0, 0]
     f_p, f_m = adapter.pose_net(pose), adapter.mask_net(torch.cat([body, face], dim=1))
-    w = torch.sigmoid(adapter.gates(torch.cat([f_p, f_m], dim=1)))
-    want = 0.7 * w[:, :1] * f_p + (1 - 0.7) * w[:, 1:] * f_m + adapter.residual(f_p + f_m)
+    both = torch.cat([layer.weight for layer in adapter.gates], dim=1)
+    w = torch.sigmoid(torch.cat([f_p, f_m], dim=-1) @ both.T + adapter.gates[0].bias)
+    want = 0.7 * w[..., :1] * f_p + (1 - 0.7) * w[..., 1:] * f_m + adapter.residual(f_p + f_m)
     assert torch.allclose(adapter.person_features(pose, body, face), want, atol=1e-6)
 
 
 def test_alpha_is_a_share_of_those_who_are_there_and_tau_sharpens_it():
     torch.manual_seed(0)
     fusion = PeopleFusion(32)
-    feature, here = torch.randn(1, 3, 32, 2, 2), torch.tensor([True, False, True]).reshape(1, 3, 1, 1, 1)
+    feature, here = torch.randn(1, 3, 2, 2, 32), torch.tensor([[True, False, True]])
     alpha = fusion.weights(feature, here)
-    assert torch.allclose(alpha.sum(dim=1), torch.ones(1, 1, 2, 2))
+    assert torch.allclose(alpha.sum(dim=1), torch.ones(1, 2, 2, 1))
     assert not alpha[:, 1].any()
     fusion.log_tau.data.fill_(-9.0)
     assert fusion.weights(feature, here).amax(dim=1).min() > 0.99
@@ -178,15 +179,17 @@ def _held(adapter, given) -> int:
 @pytest.mark.parametrize(("factor", "cells"), [(1, 32), (2, 16), (4, 8), (8, 4)])
 def test_pose_net_ends_at_the_latent_size(factor, cells):
     net = PoseNet(32, factor, (16, 32, 64), 128)
-    assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 32, cells, cells)
+    assert net(torch.zeros(1, 3, 32, 32)).shape == (1, cells, cells, 32)
 
 
 def test_pose_net_of_the_paper_has_its_layers():
-    convs = [m for m in PoseNet(320, 8, (16, 32, 64), 128).modules() if isinstance(m, torch.nn.Conv2d)]
+    net = PoseNet(320, 8, (16, 32, 64), 128)
+    convs = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
     assert [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convs] == [
         (3, 3, 3, 1), (3, 16, 4, 2), (16, 16, 3, 1), (16, 32, 4, 2), (32, 32, 3, 1), (32, 64, 4, 2), (64, 64, 3, 1),
-        (64, 128, 3, 1), (128, 320, 1, 1),
+        (64, 128, 3, 1),
     ]  # fmt: skip
+    assert (net.project.in_features, net.project.out_features) == (128, 320)
 
 
 def test_pose_net_says_which_factors_it_can():
