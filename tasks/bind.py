@@ -18,7 +18,7 @@ from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
 from tasks.ops.onlookers import OnlookerLimits
 
-VERSION = 9
+VERSION = 10
 NEVER = 2.0  # an intersection over union that no boxes have
 
 

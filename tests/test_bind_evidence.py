@@ -123,6 +123,8 @@ def test_boxes_that_are_two_others(box: list[list[int]], expected: list[int]) ->
 
 A, B = track(0, 20, (60, 95)), track(0, 20, (175, 140))
 EMBRACE = track(20, 40, (118, 118), width=86)
+# A, who goes on before B with the same box and then spreads both arms.
+SPREAD = replace(EMBRACE, steady=np.concatenate([A.steady[-1:], EMBRACE.steady[1:]]))
 AWAY, BACK = track(40, 60, (95, 60)), track(40, 60, (140, 175))
 
 
@@ -132,6 +134,7 @@ AWAY, BACK = track(40, 60, (95, 60)), track(40, 60, (140, 175))
         pytest.param([A, B, EMBRACE, AWAY, BACK], [0, 0, 1, 0, 0], id="two walk into one box and out of it"),
         pytest.param([A, B, EMBRACE], [0, 0, 1], id="the clip ends in an embrace"),
         pytest.param([EMBRACE, AWAY, BACK], [1, 0, 0], id="the clip begins in an embrace"),
+        pytest.param([A, B, SPREAD, AWAY, BACK], [0, 0, 0, 0, 0], id="one goes on, before the other, arms spread"),
         pytest.param([A, track(20, 40, (95, 95)), B], [0, 0, 0], id="one goes on, the other is lost"),
         pytest.param(
             [A, B, track(20, 40, (118, 118), width=90, height=220)], [0, 0, 0], id="someone near steps before both"

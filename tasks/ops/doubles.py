@@ -12,6 +12,7 @@ from tasks.ops.tracks import Track
 _INSIDE = 0.8  # share of a single person's box that a box over two covers
 _WIDER = 1.25  # than either of the two
 _LONGEST_S = 1.6  # that a box over two lasts; one that lasts longer is somebody, with the other hidden behind
+_SAME = 0.8  # intersection over union of a box with the one before or after it, from which it is that one's person
 _NEAR_S = 0.4  # in which two people end in one box, or come out of it
 
 
@@ -39,7 +40,11 @@ def unions(box: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def doubles(tracks: Sequence[Track], fps: float) -> np.ndarray:
-    """(N,) bool: tracks into which two tracks end at their beginning, or out of which two come at their end."""
+    """(N,) bool: tracks into which two tracks end at their beginning, or out of which two come at their end.
+
+    One that begins, or ends, with the very box of somebody is that person, who steps before the other and spreads
+    their arms.
+    """
     start, stop = np.array([t.start for t in tracks], int), np.array([t.stop for t in tracks], int)
     near = _NEAR_S * fps
     out = np.zeros(len(tracks), bool)
@@ -49,9 +54,19 @@ def doubles(tracks: Sequence[Track], fps: float) -> np.ndarray:
         few = max(round(near), 1)
         into = np.flatnonzero((own.start - near <= stop) & (stop <= own.start + near / 2) & (start < own.start))
         after = np.flatnonzero((own.stop - near / 2 <= start) & (start <= own.stop + near) & (stop > own.stop))
+        if any(_goes_on(tracks[j], own) for j in into.tolist() if j != i) or any(
+            _goes_on(own, tracks[j]) for j in after.tolist() if j != i
+        ):
+            continue
         out[i] = _two_within(np.median(own.steady[:few], 0), [tracks[j].steady[-1] for j in into.tolist() if j != i])
         out[i] |= _two_within(np.median(own.steady[-few:], 0), [tracks[j].steady[0] for j in after.tolist() if j != i])
     return out
+
+
+def _goes_on(one: Track, two: Track) -> bool:
+    """Whether the second begins, in the very next frames, with the box that the first ended with."""
+    at_once = 0 <= two.start - one.stop <= 2
+    return at_once and float(iou(one.steady[-1][None], two.steady[0][None])[0, 0]) >= _SAME
 
 
 def _two_within(whole: np.ndarray, parts: Sequence[np.ndarray]) -> bool:
