@@ -59,7 +59,9 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     _write_png(out / "ref.png", read_window(video, [best])[0])
 
 
-JUDGE_FOOTAGE = Stage(name="judge", version=VERSION, inputs=("shots", "refine", "identify"), compute=compute, heeds=ALL)
+JUDGE_FOOTAGE = Stage(
+    name="judge", version=VERSION, inputs=("shots", "refine", "identify"), compute=compute, heeds=ALL, takes=("face",)
+)  # fmt: skip
 JUDGE_MOTION = Stage(name="judge", version=VERSION, inputs=("render",), compute=compute, heeds=ALL)
 
 

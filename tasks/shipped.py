@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets.faces import FACE
 from datasets.index import about_row
 from datasets.members import FORMAT, OPTIONAL, Bundle, legal_key
 from datasets.records import Clip, Motion, Sample, load_record
@@ -34,8 +35,7 @@ class Shipped:
 def bundle_of(item: Item) -> Bundle:
     """All that a judged item ships, from either route."""
     clip, video = clip_of(item)
-    judged, render = item.folder("judge"), item.artifacts.get("render")
-    extra = [Path(render.path) / name for name in OPTIONAL] if render else []
+    judged = item.folder("judge")
     return Bundle(
         clip=clip,
         people=people_of(item),
@@ -43,7 +43,7 @@ def bundle_of(item: Item) -> Bundle:
         sample=load_record(Sample, judged / "sample.npz"),
         video=video.read_bytes(),
         reference=(judged / "ref.png").read_bytes(),
-        extra={path.name: path.read_bytes() for path in extra if path.is_file()},
+        extra={path.name: path.read_bytes() for path in _optional(item)},
     )
 
 
@@ -72,7 +72,18 @@ def ship(item: Item) -> Shipped:
 
 
 def _stages(item: Item) -> tuple[str, ...]:
-    return ("render", "judge") if "render" in item.artifacts else ("shots", "refine", "identify", "judge")
+    if "render" in item.artifacts:
+        return ("render", "judge")
+    return ("shots", "refine", "identify", *(["face"] if "face" in item.artifacts else []), "judge")
+
+
+def _optional(item: Item) -> list[Path]:
+    """The files of the sample's optional members: what was rendered, or the faces that were looked for in footage."""
+    if "render" in item.artifacts:
+        files = [item.folder("render") / name for name in OPTIONAL]
+    else:
+        files = [item.folder("face") / FACE] if "face" in item.artifacts else []
+    return [path for path in files if path.is_file()]
 
 
 def _digest(item: Item) -> str:
@@ -85,9 +96,8 @@ def _bytes(item: Item, video: Path) -> int:
     """About what a sample weighs in its shard."""
     folder, judged = video.parent, item.folder("judge")
     people = (folder if "render" in item.artifacts else item.folder("refine")) / "people.npz"
-    extra = [folder / name for name in OPTIONAL] if "render" in item.artifacts else []
     needed = sum(path.stat().st_size for path in (video, people, judged / "ref.png"))
-    return needed + sum(path.stat().st_size for path in extra if path.is_file())
+    return needed + sum(path.stat().st_size for path in _optional(item))
 
 
 def _parts(item: Item, clip: Clip) -> tuple[str, ...]:
