@@ -11,7 +11,9 @@ Latents are taken to have unit variance. s is sigma, the noise's standard deviat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +43,16 @@ def factors(sigma: Tensor) -> Factors:
     wide = sigma.reshape(-1, 1, 1, 1, 1)
     root = (wide**2 + 1).sqrt()
     return Factors(1 / (wide**2 + 1), -wide / root, 1 / root, sigma.log() / 4)
+
+
+def denoise(network: Callable[..., Tensor], noisy: Tensor, sigma: Tensor, conditions: Any) -> Tensor:
+    """D(x; s): latents `noisy` (B, T, C, h, w) at noise levels `sigma` (B,) -> clean ones, float32.
+
+    `network(c_in x, c_noise, conditions)` is F: a DuetUNet, as it is or wrapped for several GPUs.
+    """
+    by = factors(sigma)
+    found = network(by.into * noisy, by.noise, conditions)
+    return by.skip * noisy.float() + by.out * found.float()
 
 
 def draw_sigma(count: int, noise: NoiseConfig, generator: torch.Generator) -> Tensor:

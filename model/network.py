@@ -17,7 +17,6 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from model import edm
 from model.adapter import build_adapter
 from model.conditions import Conditions
 from model.config import NetworkConfig, from_dict, to_dict
@@ -54,7 +53,10 @@ class DuetUNet(ModelMixin, ConfigMixin):
         return cls(to_dict(config))
 
     def forward(self, noisy: Tensor, noise: Tensor, conditions: Conditions) -> Tensor:
-        """F of EDM: `noisy` (B, T, C, h, w), already times c_in, `noise` (B,) c_noise -> (B, T, C, h, w)."""
+        """F of EDM: `noisy` (B, T, C, h, w), already times c_in, `noise` (B,) c_noise -> (B, T, C, h, w).
+
+        `edm.denoise` makes clean latents of it.
+        """
         conditions.check(self.shape)
         if noisy.shape[:2] != conditions.there.shape[:2]:
             raise ValueError(
@@ -73,12 +75,6 @@ class DuetUNet(ModelMixin, ConfigMixin):
                 return self.unet(both, noise, tokens, given.time_ids, return_dict=False)[0]
         finally:
             self._guidance = None
-
-    def denoise(self, noisy: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
-        """D(x; s) of EDM: latents `noisy` (B, T, C, h, w) at noise levels `sigma` (B,) -> clean ones, float32."""
-        by = edm.factors(sigma)
-        found = self(by.into * noisy, by.noise, conditions)
-        return by.skip * noisy.float() + by.out * found.float()
 
     def image_tokens(self, conditions: Conditions) -> Tensor:
         """The image tokens (B, K, D), zeros where `keep_image` is False. Once a video, then `conditions.tokens`."""

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from diffusers import UNetSpatioTemporalConditionModel  # noqa: E402
 
+from model import edm  # noqa: E402
 from model.config import CodecConfig, ImageConfig  # noqa: E402
 from model.image_encoder import ClipImageEncoder, ConvImageEncoder, build_image_encoder  # noqa: E402
 from model.network import DuetUNet, build_unet, choose_trained, load_base  # noqa: E402
@@ -67,6 +68,8 @@ def test_gradients_reach_every_tensor_of_adapter_and_faces_after_one_step(checkp
     ours = {n: p for n, p in network.named_parameters() if n.startswith(parts) or ".processor." in n}
     assert len(ours) > 60
     assert not [name for name, p in ours.items() if p.grad is None or not p.grad.any()]
+    # Nothing lies beside the graph: DDP would wait for it.
+    assert not [name for name, p in network.named_parameters() if p.grad is None]
 
 
 def test_checkpointing_gives_the_same_gradients_even_after_another_forward_pass():
@@ -129,7 +132,7 @@ def test_denoising_is_the_preconditioned_network():
     s = sigma.reshape(2, 1, 1, 1, 1)
     found = network(x / (s**2 + 1).sqrt(), sigma.log() / 4, given)
     want = x / (s**2 + 1) - s / (s**2 + 1).sqrt() * found
-    assert torch.allclose(network.denoise(x, sigma, given), want, atol=1e-5)
+    assert torch.allclose(edm.denoise(network, x, sigma, given), want, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +171,21 @@ def test_an_ablation_takes_its_parts_out_of_the_network(changes, gone):
     for part in gone:
         assert any(part in name for name in full)
         assert not any(part in name for name in less)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["autocast", "all weights"])
+def test_it_runs_in_bfloat16(whole):
+    network, given, x, sigma = awake(made()), conditions(nano()), noisy(nano()), torch.tensor([0.5, 2.0])
+    want = edm.denoise(network, x, sigma, given)
+    if whole:
+        network.to(torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not whole):
+        found = edm.denoise(network, x, sigma, given)
+    assert found.dtype == torch.float32
+    # bfloat16 has 8 bits: 0.4 % a number, some of them in a row.
+    assert 0 < (found - want).abs().max() < 0.2
+    edm.loss(found, x, sigma).mean().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from diffusers import UNetSpatioTemporalConditionModel  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from model import edm  # noqa: E402
 from model.conditions import Conditions, time_ids  # noqa: E402
@@ -115,13 +116,49 @@ def test_a_preset_learns_one_batch(name):
     weight = edm.cell_weight(conditions.body, conditions.face, run.network.latent_size)
     losses = []
     for _ in range(4):
-        loss = edm.loss(network.denoise(noisy, sigma, conditions), clean, sigma, weight).mean()
+        loss = edm.loss(edm.denoise(network, noisy, sigma, conditions), clean, sigma, weight).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in learns)
+
+
+def operations(config: NetworkConfig, people: int) -> int:
+    """Floating-point operations of one training step on one clip, counted on the meta device."""
+    (height, width), frames = config.size, config.frames
+    with torch.device("meta"):
+        # diffusers' mixing factors are made on the CPU whatever the device.
+        network = DuetUNet.of(config).to("meta")
+        masks = torch.zeros(1, frames, people, 1, height, width)
+        conditions = Conditions(
+            pose=masks.expand(-1, -1, -1, 3, -1, -1),
+            body=masks,
+            face=masks,
+            there=torch.ones(1, frames, people, dtype=torch.bool),
+            embedding=torch.zeros(1, people, config.face_shape.embedding),
+            reference_latent=torch.zeros(1, config.codec.latent_channels, *config.latent_size),
+            reference_body=masks[:, 0],
+            time_ids=torch.zeros(1, 3),
+            image=torch.zeros(1, 3, height, width),
+        )
+        noisy = torch.zeros(1, frames, config.codec.latent_channels, *config.latent_size)
+        with FlopCounterMode(display=False) as counter:
+            edm.denoise(network, noisy, torch.ones(1), conditions).sum().backward()
+    return counter.get_total_flops()
+
+
+def test_the_adapter_costs_at_most_a_tenth_of_a_step_at_two_people():
+    config = replace(preset("tiny").network, faces=False)
+    base = operations(replace(config, masks=False, poses=False), 2)
+    assert base < operations(config, 2) <= 1.1 * base
+
+
+def test_the_whole_costs_linearly_in_people():
+    config = replace(preset("tiny").network, frames=2)
+    two, four, eight = (operations(config, people) for people in (2, 4, 8))
+    assert eight - four == 2 * (four - two)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
