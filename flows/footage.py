@@ -13,6 +13,7 @@ from flows.work import Work
 from tasks.bind import bind
 from tasks.bring import bring
 from tasks.detect import detect
+from tasks.face import face
 from tasks.identify import identify
 from tasks.judge import judge
 from tasks.pose import pose
@@ -27,7 +28,7 @@ from tasks.track import track
 @flow(name="footage", validate_parameters=False)
 def footage(run: Run) -> Shelf:
     """Every video of the run to shards, tables and a page."""
-    work = Work(run, stages=14)
+    work = Work(run, stages=15)
     probed = work.each(probe, by_count(footage_items(run), run.runner.workers))
     brought = work.each(bring, probed)
     cut = work.each(shots, brought)
@@ -38,6 +39,7 @@ def footage(run: Run) -> Shelf:
     bound = work.each(bind, segmented)
     refined = work.each(refine, bound)
     known = work.each(identify, by_source(work.gather(refined)))
-    judged = work.each(judge, by_frames(work.gather(known), run.runner.workers))
+    faced = work.each(face, known)
+    judged = work.each(judge, by_frames(work.gather(faced), run.runner.workers))
     shown = work.each(report, judged)
     return shelve(work, work.gather(shown), run)

@@ -21,6 +21,7 @@ from tasks import (
     bind,
     bring,
     detect,
+    face,
     identify,
     judge,
     motion,
@@ -112,7 +113,7 @@ def weights_of(run: Run) -> list[WeightState]:
     """The weights that the run's stages use, and where they are."""
     if not isinstance(run.config, FootageConfig):
         return []
-    used = [(stage, getattr(run.config, stage.name)) for stage in (*CLIP_STAGES, identify.STAGE)]
+    used = [(stage, getattr(run.config, stage.name)) for stage in (*CLIP_STAGES, identify.STAGE, face.STAGE)]
     # What a person brought beside every source needs no network.
     carried = dict.fromkeys(bring.artifacts_brought(source.path, run.config.bring) for source in run.sources)
     return wanted_weights(used, run.env, carried)
@@ -170,11 +171,14 @@ def _footage(taken: Batch, config: FootageConfig, look: _Look, corrections: Sequ
         if there and whole:
             clips += shots.clips_in(cut)[0]
         else:
-            look.unknown((*(stage.name for stage in CLIP_STAGES), "identify", "judge", "report"), "shots")
+            later = ("identify", *(["face"] if config.face.networks != "none" else []), "judge", "report")
+            look.unknown((*(stage.name for stage in CLIP_STAGES), *later), "shots")
     seen = [(clip, True) for clip in with_words(Batch(items=tuple(clips)), corrections).items]
     for stage in CLIP_STAGES:
         seen = [look.at(stage, clip, getattr(config, stage.name)) for clip, _ in seen]
-    known = _identified(look, seen, config.identify)
+    known = list(_identified(look, seen, config.identify))
+    if config.face.networks != "none":
+        known = [look.at(face.STAGE, clip, config.face)[0] for clip in known]
     return [_tail(look, clip, config, judge.JUDGE_FOOTAGE, report.STAGE_FOOTAGE) for clip in known]
 
 

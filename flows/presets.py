@@ -11,6 +11,7 @@ from tasks import (
     bind,
     bring,
     detect,
+    face,
     identify,
     judge,
     pose,
@@ -46,6 +47,7 @@ class FootageConfig:
     bind: bind.Config = field(default_factory=bind.Config)
     refine: refine.Config = field(default_factory=refine.Config)
     identify: identify.Config = field(default_factory=identify.Config)
+    face: face.Config = field(default_factory=face.Config)
     judge: judge.Config = field(default_factory=judge.Config)
     report: report.Config = field(default_factory=report.Config)
     shard: shard.Config = field(default_factory=shard.Config)
