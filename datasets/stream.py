@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import fsspec
 import numpy as np
-from PIL import Image
 
-from datasets.faces import FACE, decode_faces
-from datasets.members import ShardError, decode_about, decode_json, decode_masks, decode_pose
-from datasets.records import FACE_WIDTH
+from datasets.members import ShardError
 from datasets.sample_list import Ref, list_samples, padded_order, share_of, visit_order
 from datasets.shards import read_sample
-from datasets.video import VideoError, read_window
-from datasets.view import Fit, View, view_of
-from datasets.window_masks import sample_masks
+from datasets.view import Fit
+from datasets.window_sample import Frames, decode_window, wanted_members
 
 log = logging.getLogger("duetflow")
-_WANTED = ("json", "mp4", "pose.npz", "mask.npz")
 
 
 class Draw(Protocol):
@@ -67,8 +61,8 @@ class ShardStream:
     instead of `window` and `stride`. Clips too short for these are left out and counted in `too_short`. A damaged
     sample raises ShardError, or with on_error="skip" is logged and counted in `skipped`. The order is a function of
     seed, epoch, rank and worker; `shuffle_buffer` 0 keeps the listed order. `even` gives every rank
-    equally many samples: True leaves out those over, "pad" shows some a second time. Raises ShardError where there is
-    nothing to read and ValueError for an argument out of range.
+    equally many samples: True leaves out those over, "pad" shows some a second time, also in place of damaged ones.
+    Raises ShardError where there is nothing to read and ValueError for an argument out of range.
     """
 
     def __init__(
@@ -151,18 +145,38 @@ class ShardStream:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The windows of this epoch, from where load_state_dict left off or from the start."""
         self._position, self._resume = self._resume, 0
-        for ref, padding in self._visits()[self._position :]:
+        visits = self._visits()
+        for at in range(self._position, len(visits)):
             self._position += 1
+            ref, padding = visits[at]
             try:
-                draw = self.draw and partial(self.draw, rng=self.rng(ref.key))
-                sample = self.read(ref, draw or self.random_window(ref))
+                sample = self._window(ref)
             except ShardError as error:
                 if self.on_error == "raise":
                     raise
-                self.skipped += 1
-                log.warning("skipped a damaged sample: %s", error)
-                continue
+                self._skip(error)
+                if self.even != "pad":
+                    continue
+                sample, padding = self._instead([*(other for other, _ in visits[at + 1 :]), *self.refs], error), True
             yield {**sample, "padding": np.bool_(padding)} if self.even == "pad" else sample
+
+    def _window(self, ref: Ref) -> dict[str, Any]:
+        draw = self.draw and partial(self.draw, rng=self.rng(ref.key))
+        return self.read(ref, draw or self.random_window(ref))
+
+    def _skip(self, error: ShardError) -> None:
+        self.skipped += 1
+        log.warning("skipped a damaged sample: %s", error)
+
+    def _instead(self, others: Sequence[Ref], damaged: ShardError) -> dict[str, Any]:
+        """The first of the others that can be read: ranks that step together must get equally many, come what may."""
+        for ref in others:
+            try:
+                return self._window(ref)
+            except ShardError as error:
+                # Counted when it is its own turn.
+                log.debug("%s", error)
+        raise damaged
 
     def random_window(self, ref: Ref) -> np.ndarray:
         """The frames of a sample that this epoch shows: a function of seed, epoch and key."""
@@ -179,16 +193,16 @@ class ShardStream:
                 return ref
         raise KeyError(f"{key}: want the key of a sample in this stream, got none of that name")
 
-    def read(self, ref: Ref, frames: Sequence[int] | np.ndarray | Callable[[np.ndarray], np.ndarray]) -> dict[str, Any]:
+    def read(self, ref: Ref, frames: Frames) -> dict[str, Any]:
         """Any frames of a sample, without decoding the rest, or those that a function of `visible` names (see Draw).
 
         Raises ShardError that names shard and member.
         """
-        wanted = (*_WANTED, *(["ref.png"] if self.reference else []), *([FACE] if self.faces else []))
+        optional = {"reference": self.reference, "faces": self.faces}
         try:
             with fsspec.open(ref.shard, "rb") as file:
-                members = read_sample(file, ref.key, ref.offset, ref.size, wanted)
-            return self._decode(members, frames)
+                members = read_sample(file, ref.key, ref.offset, ref.size, wanted_members(**optional))
+            return decode_window(members, frames, size=self.size, fit=self.fit, **optional)
         except (ShardError, OSError) as error:
             raise ShardError(f"{ref.shard}: {ref.key}: {error}") from error
 
@@ -219,78 +233,3 @@ class ShardStream:
         keys = [(ref.key, Path(ref.shard).name, ref.frames) for ref in self.refs]
         drawn = [] if self.draw is None else [repr(self.draw)]
         return hashlib.sha256(json.dumps([numbers, keys, *drawn]).encode()).hexdigest()[:32]
-
-    def _decode(self, members: Mapping[str, bytes], wanted: Any) -> dict[str, Any]:
-        about = decode_json(members)
-        clip, cast, *_ = decode_about(about)
-        pose, masks = decode_pose(members), decode_masks(members)
-        people = len(cast.kind)
-        if any(array.shape[:2] != (people, clip.frames) for array in pose.values()):
-            raise ShardError(f"pose.npz: want ({people}, {clip.frames}, ...), got other shapes")
-        if len(masks) != people * clip.frames or masks.size != clip.size:
-            raise ShardError(
-                f"mask.npz: want {people} * {clip.frames} masks of {clip.size}, got {len(masks)} of {masks.size}"
-            )
-        chosen = wanted(np.where(pose["present"], pose["visible"], np.float32(0))) if callable(wanted) else wanted
-        frames = np.asarray(chosen, np.int64)
-        view = view_of(clip.size, self.size, self.fit)
-        at = (np.arange(people)[:, None] * clip.frames + frames).ravel()
-        keypoint = view.points(pose["keypoint"][:, frames])
-        out = {
-            "key": clip.key,
-            "video": view.cut(_video(members, frames, view)),
-            "mask": _masks(masks, at, view).reshape(people, len(frames), *view.size),
-            "keypoint": keypoint,
-            "score": pose["score"][:, frames],
-            "flag": np.where(view.inside(keypoint), pose["flag"][:, frames], np.uint8(0)),
-            "box": view.boxes(pose["box"][:, frames]),
-            **{name: pose[name][:, frames] for name in ("present", "visible", "confidence")},
-            "frame": frames,
-            "fps": np.float32(clip.fps),
-            "kind": np.array(cast.kind, dtype="U8"),
-            "skeleton": str(about["skeleton"]),
-        }
-        if self.reference:
-            out["reference"] = _picture(members, view)
-        if self.faces:
-            out |= _faces(members, (people, clip.frames, clip.size), at, view)
-        return out
-
-
-def _video(members: Mapping[str, bytes], frames: np.ndarray, view: View) -> np.ndarray:
-    if "mp4" not in members:
-        raise ShardError("mp4: want this member, got none")
-    try:
-        return read_window(members["mp4"], frames, size=None if view.scaled == view.source else view.scaled)
-    except (VideoError, ValueError) as error:
-        raise ShardError(f"mp4: {error}") from error
-
-
-def _masks(masks: Any, at: np.ndarray, view: View, member: str = "mask.npz") -> np.ndarray:
-    try:
-        return sample_masks(masks, at, view.grid())
-    except ValueError as error:
-        raise ShardError(f"{member}: {error}") from error
-
-
-def _faces(
-    members: Mapping[str, bytes], want: tuple[int, int, tuple[int, int]], at: np.ndarray, view: View
-) -> dict[str, np.ndarray]:
-    """face_mask and face_embedding; `want` is the people, frames and size of the sample, `at` the masks shown."""
-    people = want[0]
-    shape = (people, len(at) // max(people, 1), *view.size)
-    if FACE not in members:
-        return {"face_mask": np.zeros(shape, bool), "face_embedding": np.zeros((people, FACE_WIDTH), np.float32)}
-    faces = decode_faces(members)
-    if (*faces.score.shape, faces.mask.size) != want:
-        raise ShardError(f"{FACE}: want people, frames and size {want}, got {(*faces.score.shape, faces.mask.size)}")
-    return {"face_mask": _masks(faces.mask, at, view, FACE).reshape(shape), "face_embedding": faces.embedding}
-
-
-def _picture(members: Mapping[str, bytes], view: View) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(members["ref.png"]), formats=("PNG",)) as picture:
-            scaled = picture.convert("RGB").resize(view.scaled[::-1], Image.Resampling.BILINEAR)
-    except (KeyError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ShardError(f"ref.png: want a PNG, got {type(error).__name__}: {error}") from error
-    return view.cut(np.asarray(scaled))

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from datasets.skeleton import SKELETONS  # noqa: E402
 from datasets.store import Store  # noqa: E402
 from datasets.stream import ShardStream  # noqa: E402
-from model.stream import ShardLoader  # noqa: E402
+from model.stream import ShardLoader, TorchShardStream  # noqa: E402
 from model.windows import (  # noqa: E402
     WindowAndReference,
     WindowConfig,
@@ -243,6 +243,14 @@ def test_resuming_gives_the_very_examples_that_were_next(out: Path) -> None:
             for name in one:
                 same = one[name] == other[name]
                 assert same if isinstance(same, bool) else same.all(), name
+
+
+def test_the_plain_batch_pads_faces_too(out: Path) -> None:
+    batch = next(iter(ShardLoader(TorchShardStream(out, window=2, size=(16, 16), faces=True), batch_size=9)))
+    assert batch["face_mask"].shape == (9, 3, 2, 16, 16)
+    assert batch["face_embedding"].shape == (9, 3, 512)
+    assert not batch["face_embedding"][~batch["person"]].any()
+    assert batch["face_embedding"].any(dim=2).sum() == 4
 
 
 def test_padding_is_marked_in_batches(out: Path) -> None:

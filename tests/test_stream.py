@@ -242,6 +242,7 @@ def test_an_address_that_fsspec_opens_does_too(out: Path) -> None:
         pytest.param({"rank": 2, "world_size": 2}, ValueError, "rank", id="a rank too many"),
         pytest.param({"worker": -1}, ValueError, "worker", id="a worker below 0"),
         pytest.param({"fit": "pad"}, ValueError, "crop", id="an unknown fit"),
+        pytest.param({"even": "fill"}, ValueError, "pad", id="an unknown way to even out"),
         pytest.param({"window": 21}, ShardError, "21 frames", id="every clip too short"),
     ],
 )
@@ -292,6 +293,24 @@ def damage(out: Path, folder: Path, member: str) -> Path:
         file.seek(entry.data)
         file.write(bytes(entry.size))
     return copy
+
+
+@pytest.mark.parametrize("ranks", [2, 11])
+def test_another_sample_takes_a_damaged_ones_place_where_ranks_step_together(
+    out: Path, tmp_path: Path, ranks: int
+) -> None:
+    copy, counts, fresh, skipped = damage(out, tmp_path, "pose.npz"), [], [], 0
+    for rank in range(ranks):
+        part = ShardStream(
+            copy, size=(16, 16), window=1, rank=rank, world_size=ranks, even="pad", on_error="skip", shuffle_buffer=0
+        )
+        seen = list(part)
+        counts.append(len(seen))
+        fresh += [sample["key"] for sample in seen if not sample["padding"]]
+        skipped += part.skipped
+    assert set(counts) == {-(-11 // ranks)}
+    assert len(fresh) == len(set(fresh)) == 10
+    assert skipped == 1
 
 
 @pytest.mark.parametrize("member", ["json", "mp4", "pose.npz", "mask.npz"])
