@@ -95,17 +95,27 @@ def head(people: People, person: int) -> tuple[float, float, float, float]:
     return tuple(true_faces(people).box[person, 0].tolist())  # type: ignore[return-value]
 
 
+def shifted(people: People, person: int, share: float) -> tuple[float, float, float, float]:
+    """A person's head box, to the left by a share of its width."""
+    x0, y0, x1, y1 = head(people, person)
+    return x0 - share * (x1 - x0), y0, x1 - share * (x1 - x0), y1
+
+
 def test_a_face_of_nobodys_is_left_out(people: People) -> None:
-    found = first(people, look(((2.0, 2.0, 20.0, 20.0), 0.9, vector(7)), ((-50.0, -50.0, -10.0, -5.0), 0.9, vector(8))))
+    off, over, beside = (2.0, 2.0, 20.0, 20.0), (-50.0, -50.0, -10.0, -5.0), shifted(people, 1, 0.7)
+    x0, y0, x1, y1 = (round(v) for v in beside)
+    assert 0 < people.mask_at(1, 0)[y0:y1, x0:x1].mean() < 0.4
+    found = first(people, look((off, 0.9, vector(7)), (over, 0.9, vector(8)), (beside, 0.9, vector(9))))
     assert not found.score.any()
     assert not found.embedding.any()
     assert not found.mask.areas().any()
 
 
-def test_of_two_faces_on_one_person_the_better_covered_counts(people: People) -> None:
-    x0, y0, x1, y1 = head(people, 1)
-    beside = (x0 - (x1 - x0) / 3, y0, x1 - (x1 - x0) / 3, y1)
-    found = first(people, look((beside, 0.9, vector(5)), ((x0, y0, x1, y1), 0.7, vector(1))))
+@pytest.mark.parametrize("order", [1, -1], ids=["the worse first", "the worse last"])
+def test_of_two_faces_on_one_person_the_better_covered_counts(people: People, order: int) -> None:
+    worse, better = (shifted(people, 1, 0.15), 0.9, vector(5)), (head(people, 1), 0.7, vector(1))
+    assert first(people, look(worse)).score[1, 0] == np.float32(0.9)
+    found = first(people, look(*[worse, better][::order]))
     assert found.score[1, 0] == np.float32(0.7)
     assert found.embedding[1, 1] == 1
 
