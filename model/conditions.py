@@ -5,13 +5,16 @@ B clips, T frames, P people, H x W pixels, h x w latent cells, C latent channels
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from model.config import NetworkConfig
+from model.image_encoder import ClipImageEncoder
+from model.latents import Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,6 +84,33 @@ class Conditions:
         """Every tensor passed through a function, such as `lambda x: x.to("cuda")`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Conditions(**{name: None if value is None else change(value) for name, value in values.items()})
+
+
+def from_examples(
+    batch: Mapping[str, Any],
+    codec: Codec,
+    clip: ClipImageEncoder | None = None,
+    *,
+    noise_aug: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Conditions:
+    """The conditions of a batch of examples (model/windows.py, after `as_floats`).
+
+    The reference image's latents are those of the image with noise of strength `noise_aug` over its pixels, as SVD was
+    trained; tokens come from the clean image, by `clip` where the network has no image encoder of its own.
+    """
+    image = batch["reference"]
+    shown = image
+    if noise_aug:
+        noise = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+        shown = image + noise_aug * noise
+    return Conditions(
+        **{name: batch[name] for name in ("pose", "body", "face", "there", "embedding", "reference_body")},
+        reference_latent=codec.encode_reference(shown),
+        time_ids=time_ids(batch["fps"], noise_aug=noise_aug),
+        image=image if clip is None else None,
+        tokens=None if clip is None else clip(image),
+    )
 
 
 def time_ids(fps: Tensor, motion_bucket: float = 127.0, noise_aug: float = 0.02) -> Tensor:

@@ -12,8 +12,10 @@ torch = pytest.importorskip("torch")
 from diffusers import UNetSpatioTemporalConditionModel  # noqa: E402
 
 from model import edm  # noqa: E402
-from model.config import CodecConfig, ImageConfig  # noqa: E402
+from model.conditions import from_examples  # noqa: E402
+from model.config import CodecConfig, FaceConfig, ImageConfig  # noqa: E402
 from model.image_encoder import ClipImageEncoder, ConvImageEncoder, build_image_encoder  # noqa: E402
+from model.latents import build_codec  # noqa: E402
 from model.network import DuetUNet, build_unet, choose_trained, load_base  # noqa: E402
 from tests.model_inputs import awake, conditions, nano, noisy, permuted, with_stranger  # noqa: E402
 
@@ -149,6 +151,27 @@ def test_denoising_is_the_preconditioned_network():
 def test_wrong_conditions_are_named(changes, problem):
     with pytest.raises(ValueError, match=problem):
         made()(noisy(nano()), NOISE, replace(conditions(nano()), **changes))
+
+
+def test_a_batch_of_examples_becomes_conditions():
+    config, rng = nano(face_shape=FaceConfig()), torch.Generator().manual_seed(0)
+    given = conditions(nano())
+    codec = build_codec(config.codec)
+    batch = {name: getattr(given, name) for name in ("pose", "body", "face", "there", "reference_body")}
+    batch |= {"embedding": torch.zeros(2, 2, 512), "reference": given.image, "fps": torch.tensor([8.0, 15.0])}
+    clean = from_examples(batch, codec)
+    clean.check(config)
+    assert torch.equal(clean.reference_latent, codec.encode_reference(given.image))
+    assert clean.time_ids.tolist() == [[7.0, 127.0, 0.0], [14.0, 127.0, 0.0]]
+    noised = from_examples(batch, codec, noise_aug=0.02, generator=rng)
+    spread = (codec.decode(noised.reference_latent) - given.image).std()
+    assert float(spread) == pytest.approx(0.02, rel=0.1)
+    assert torch.equal(noised.image, given.image)
+    assert noised.time_ids[0, 2] == pytest.approx(0.02)
+    clip = build_image_encoder(ImageConfig(kind="clip", clip_width=16, clip_inner=32, clip_layers=1, clip_heads=2), 24)
+    with_clip = from_examples(batch, codec, clip)
+    assert with_clip.image is None
+    assert torch.equal(with_clip.tokens, clip(given.image))
 
 
 def test_latents_of_another_length_are_refused():
