@@ -100,6 +100,8 @@ class NoiseConfig:
     low: float = 0.002
     high: float = 700.0
     rho: float = 7.0
+    # What the network says: SVD's v, or the clean latents (model/edm.py).
+    predict: Literal["v", "clean"] = "v"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,10 @@ diffusers' EulerDiscreteScheduler with `prediction_type="v_prediction"`):
     c_skip = 1 / (s^2 + 1)    c_out = -s / sqrt(s^2 + 1)    c_in = 1 / sqrt(s^2 + 1)    c_noise = ln(s) / 4
     D(x; s) = c_skip x + c_out F(c_in x; c_noise)           x = x0 + s n, n ~ N(0, 1)
 
+With `predict` "clean" the network says x0 itself: c_skip = 0, c_out = 1. v holds all of the noise, and a network whose
+first layer is narrower than a cell of folded pixels cannot hand that on; pictures it can (arXiv 2511.13720 finds the
+same).
+
 Latents are taken to have unit variance. s is sigma, the noise's standard deviation.
 """
 
@@ -32,7 +36,7 @@ class Factors:
     noise: Tensor
 
 
-def factors(sigma: Tensor) -> Factors:
+def factors(sigma: Tensor, predict: str = "v") -> Factors:
     """The preconditioning at noise levels `sigma` (B,), all above 0, in float32.
 
     >>> one = factors(torch.ones(1))
@@ -42,15 +46,18 @@ def factors(sigma: Tensor) -> Factors:
     sigma = sigma.float()
     wide = sigma.reshape(-1, 1, 1, 1, 1)
     root = (wide**2 + 1).sqrt()
-    return Factors(1 / (wide**2 + 1), -wide / root, 1 / root, sigma.log() / 4)
+    skip, out = (1 / (wide**2 + 1), -wide / root) if predict == "v" else (0 * wide, 0 * wide + 1)
+    return Factors(skip, out, 1 / root, sigma.log() / 4)
 
 
-def denoise(network: Callable[..., Tensor], noisy: Tensor, sigma: Tensor, conditions: Any) -> Tensor:
+def denoise(
+    network: Callable[..., Tensor], noisy: Tensor, sigma: Tensor, conditions: Any, noise: NoiseConfig
+) -> Tensor:
     """D(x; s): latents `noisy` (B, T, C, h, w) at noise levels `sigma` (B,) -> clean ones, float32.
 
     `network(c_in x, c_noise, conditions)` is F: a DuetUNet, as it is or wrapped for several GPUs.
     """
-    by = factors(sigma)
+    by = factors(sigma, noise.predict)
     found = network(by.into * noisy, by.noise, conditions)
     return by.skip * noisy.float() + by.out * found.float()
 
@@ -74,14 +81,18 @@ def cell_weight(body: Tensor, face: Tensor, size: tuple[int, int]) -> Tensor:
     return 1 + _covered(body, size) + 2 * _covered(face, size)
 
 
-def loss(denoised: Tensor, clean: Tensor, sigma: Tensor, weight: Tensor | None = None) -> Tensor:
+def loss(denoised: Tensor, clean: Tensor, sigma: Tensor, noise: NoiseConfig, weight: Tensor | None = None) -> Tensor:
     """The error of each clip, (B,): mean over cells of weight (1 + s^2) / s^2 (D - x0)^2, in float32.
 
-    (1 + s^2) / s^2 = 1 / c_out^2, so every noise level weighs the same at the network's own output (Karras et al.,
-    eq. 8). `denoised` and `clean` are (B, T, C, h, w), `sigma` (B,), `weight` (B, T, 1, h, w) from `cell_weight`.
+    (1 + s^2) / s^2 = 1 / c_out^2, so every noise level weighs the same at the network's own output (Karras et al., eq.
+    8). Predicting clean latents, a level weighs min(1 / s^2, 5) + 1 instead: the same but for low noise, whose weight
+    is cut as in Min-SNR-5 (arXiv 2303.09556). `denoised` and `clean` are (B, T, C, h, w), `sigma` (B,), `weight` (B,
+    T, 1, h, w) from `cell_weight`.
     """
-    error = (denoised.float() - clean.float()) ** 2 / factors(sigma).out ** 2
-    return (error if weight is None else error * weight).flatten(1).mean(dim=1)
+    snr = sigma.float() ** -2
+    level = snr + 1 if noise.predict == "v" else snr.clamp(max=5) + 1
+    error = (denoised.float() - clean.float()) ** 2
+    return level * (error if weight is None else error * weight).flatten(1).mean(dim=1)
 
 
 def karras_sigmas(steps: int, noise: NoiseConfig) -> Tensor:

@@ -26,7 +26,7 @@ from model.config import (
 
 # Folded pixels keep what neighbours share, which only much noise hides: levels between EDM's for pixels (-1.2, 1.2) and
 # SVD's for latents.
-_PIXEL_NOISE = NoiseConfig(mean=-0.2, std=1.4, low=0.002, high=80.0)
+_PIXEL_NOISE = NoiseConfig(mean=-0.2, std=1.4, low=0.002, high=80.0, predict="clean")
 
 
 def tiny() -> RunConfig:

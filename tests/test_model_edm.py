@@ -16,6 +16,7 @@ from model.config import CodecConfig, NoiseConfig  # noqa: E402
 from model.latents import KlCodec, UnshuffleCodec, build_codec, build_vae  # noqa: E402
 
 torch.set_num_threads(1)
+V, CLEAN = NoiseConfig(), NoiseConfig(predict="clean")
 
 
 def test_a_sampler_step_is_that_of_diffusers_svd_scheduler():
@@ -57,8 +58,27 @@ def test_the_loss_weighs_a_wrong_network_the_same_at_every_noise_level():
     sigma = torch.tensor([0.1, 1.0, 50.0])
     error[1:] = error[0]
     denoised = clean + edm.factors(sigma).out * error
-    losses = edm.loss(denoised, clean, sigma)
+    losses = edm.loss(denoised, clean, sigma, V)
     assert losses.tolist() == pytest.approx([float((error[0] ** 2).mean())] * 3, rel=1e-3)
+
+
+def test_a_network_may_say_the_clean_latents_themselves():
+    clean = torch.randn(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    sigma = torch.tensor([0.1, 100.0])
+    seen = {}
+
+    def network(noisy, noise, conditions):
+        seen.update(noisy=noisy, noise=noise, conditions=conditions)
+        return clean + 0.5
+
+    noisy = 3 * clean
+    found = edm.denoise(network, noisy, sigma, "those", CLEAN)
+    assert torch.equal(found, clean + 0.5)
+    by = edm.factors(sigma)
+    assert torch.equal(seen["noisy"], by.into * noisy)
+    assert torch.equal(seen["noise"], by.noise)
+    assert seen["conditions"] == "those"
+    assert edm.loss(found, clean, sigma, CLEAN).tolist() == pytest.approx([6 * 0.25, 1.0001 * 0.25], rel=1e-4)
 
 
 def test_an_error_counts_by_where_it_lies():
@@ -71,8 +91,8 @@ def test_an_error_counts_by_where_it_lies():
     clean, denoised = torch.zeros(1, 1, 1, 2, 2), torch.zeros(1, 1, 1, 2, 2)
     denoised[0, 0, 0, 0, 0] = 1
     sigma = torch.ones(1)
-    assert float(edm.loss(denoised, clean, sigma, weight)) == pytest.approx(2.5 * 2 / 4)
-    assert float(edm.loss(denoised, clean, sigma)) == pytest.approx(2 / 4)
+    assert float(edm.loss(denoised, clean, sigma, V, weight)) == pytest.approx(2.5 * 2 / 4)
+    assert float(edm.loss(denoised, clean, sigma, V)) == pytest.approx(2 / 4)
 
 
 def test_noise_levels_are_log_normal_within_limits_and_repeat():

@@ -13,7 +13,7 @@ from diffusers import UNetSpatioTemporalConditionModel  # noqa: E402
 
 from model import edm  # noqa: E402
 from model.conditions import from_examples  # noqa: E402
-from model.config import CodecConfig, FaceConfig, ImageConfig  # noqa: E402
+from model.config import CodecConfig, FaceConfig, ImageConfig, NoiseConfig  # noqa: E402
 from model.image_encoder import ClipImageEncoder, ConvImageEncoder, build_image_encoder  # noqa: E402
 from model.latents import build_codec  # noqa: E402
 from model.network import DuetUNet, build_unet, choose_trained, load_base  # noqa: E402
@@ -134,7 +134,7 @@ def test_denoising_is_the_preconditioned_network():
     s = sigma.reshape(2, 1, 1, 1, 1)
     found = network(x / (s**2 + 1).sqrt(), sigma.log() / 4, given)
     want = x / (s**2 + 1) - s / (s**2 + 1).sqrt() * found
-    assert torch.allclose(edm.denoise(network, x, sigma, given), want, atol=1e-5)
+    assert torch.allclose(edm.denoise(network, x, sigma, given, NoiseConfig()), want, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -199,15 +199,15 @@ def test_an_ablation_takes_its_parts_out_of_the_network(changes, gone):
 @pytest.mark.parametrize("whole", [False, True], ids=["autocast", "all weights"])
 def test_it_runs_in_bfloat16(whole):
     network, given, x, sigma = awake(made()), conditions(nano()), noisy(nano()), torch.tensor([0.5, 2.0])
-    want = edm.denoise(network, x, sigma, given)
+    want = edm.denoise(network, x, sigma, given, NoiseConfig())
     if whole:
         network.to(torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not whole):
-        found = edm.denoise(network, x, sigma, given)
+        found = edm.denoise(network, x, sigma, given, NoiseConfig())
     assert found.dtype == torch.float32
     # bfloat16 has 8 bits: 0.4 % a number, some of them in a row.
     assert 0 < (found - want).abs().max() < 0.2
-    edm.loss(found, x, sigma).mean().backward()
+    edm.loss(found, x, sigma, NoiseConfig()).mean().backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 

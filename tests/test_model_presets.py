@@ -113,10 +113,11 @@ def test_a_preset_learns_one_batch(name):
     rng = torch.Generator().manual_seed(1)
     sigma = torch.tensor([1.0])
     noisy = clean + torch.randn(clean.shape, generator=rng) * sigma
+    noise = run.network.noise
     weight = edm.cell_weight(conditions.body, conditions.face, run.network.latent_size)
     losses = []
     for _ in range(4):
-        loss = edm.loss(edm.denoise(network, noisy, sigma, conditions), clean, sigma, weight).mean()
+        loss = edm.loss(edm.denoise(network, noisy, sigma, conditions, noise), clean, sigma, noise, weight).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -145,7 +146,7 @@ def operations(config: NetworkConfig, people: int) -> int:
         )
         noisy = torch.zeros(1, frames, config.codec.latent_channels, *config.latent_size)
         with FlopCounterMode(display=False) as counter:
-            edm.denoise(network, noisy, torch.ones(1), conditions).sum().backward()
+            edm.denoise(network, noisy, torch.ones(1), conditions, config.noise).sum().backward()
     return counter.get_total_flops()
 
 
