@@ -9,9 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 from prefect import flow
 from prefect.logging.configuration import setup_logging
@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 
 from datasets.lock import BusyError, building
 from flows.checks import bytes_needed, check_disk, fetch_weights
+from flows.command import OK, RED, USAGE, Parser, own_stdout, tell
 from flows.errors import Interrupted, UsageError
 from flows.footage import footage
 from flows.motion import motion
@@ -34,7 +35,6 @@ from flows.summary import Summary, summarise
 ROUTES = {"footage": footage, "motion": motion}
 # A killed run's half-made artifacts; nothing takes a day to make.
 STALE_S = 24 * 3600.0
-OK, RED, USAGE = 0, 1, 2
 QUIET = "CRITICAL"
 
 EXAMPLES = """examples:
@@ -128,22 +128,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_failed_fraction=arguments.max_failed_fraction,
         corrections=arguments.corrections,
     )
-    with _own_stdout() as stdout, _quiet(arguments.verbose), stoppable(_tell) as stop:
+    with own_stdout() as stdout, _quiet(arguments.verbose), stoppable(tell) as stop:
         try:
             return _command(options, arguments, stdout)
         except (Stopped, KeyboardInterrupt):
             return stop.exit_code
         except (UsageError, BusyError) as error:
-            _tell(f"error: {error}")
+            tell(f"error: {error}")
             return USAGE
         except Interrupted as error:
-            _tell(f"error: {error}")
+            tell(f"error: {error}")
             return RED
         except Exception as error:
             if stop.signal is not None:
                 return stop.exit_code
             logging.getLogger("duetflow").exception("the run failed")
-            _tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
+            tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
             return RED
 
 
@@ -173,12 +173,12 @@ def _command(options: Options, arguments: argparse.Namespace, stdout: TextIO) ->
     print(json.dumps(summary.plain()) if arguments.json else summary.text(), file=stdout)
     trouble = summary.trouble(run.max_failed_fraction)
     if trouble:
-        _tell(f"error: {trouble}")
+        tell(f"error: {trouble}")
     return RED if trouble else OK
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m flows.build_dataset",
         description="Videos, SMPL motion or scenes in; shards with one identity, pose and mask track a person out.",
         epilog=EXAMPLES,
@@ -227,33 +227,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="print what a run would do, and do nothing")
     add("--verbose", action="store_true", help="show Prefect's own log lines")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose errors are one line and exit code 2, like all other usage errors here."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where help is."""
-        self.exit(USAGE, f"error: {message}; {self.prog} --help lists the options\n")
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _own_stdout() -> Iterator[TextIO]:
-    """Standard output for us alone: whatever libraries, or worker processes, print there goes to standard error."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with os.fdopen(os.dup(kept), "w", encoding="utf-8") as stdout, redirect_stdout(sys.stderr):
-            yield stdout
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 if __name__ == "__main__":

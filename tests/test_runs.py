@@ -13,7 +13,8 @@ import pytest
 
 from datasets.lock import building
 from datasets.verify import main as verify
-from flows.build_dataset import _own_stdout, main
+from flows.build_dataset import main
+from flows.command import own_stdout
 from tests.tiny_runs import TINY, command, digests, run_here, tiny_motion
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -139,7 +140,7 @@ def test_people_get_lines_they_can_read(place, capfd):
 
 
 def test_what_libraries_and_children_print_is_not_on_standard_output(capfd):
-    with _own_stdout() as stdout:
+    with own_stdout() as stdout:
         print("loading network")
         os.write(1, b"from C\n")
         subprocess.run(["echo", "from a child"], check=True)
