@@ -2,11 +2,12 @@
 
     python -m tests.bench.bind [--quick] [CLIP ...]
 
-A row a clip: seconds of `bind`, of following the camera (in `track`) and of `repair` (in `refine`, as for ids that came
-from outside, which is when it looks for exchanges), beside those of all stages from detect to refine, over footage, in
-one worker with one compute thread; start-up is left out by a round that does not count. Then `bind` alone over drawn
-tracklets of three people who cross all the time, for 1, 2, 4 and 8 minutes: seconds a minute beside those of the first
-row. Poses and masks are left out there: they are bound frame by frame.
+A row a clip: seconds of `bind`, of following the camera (in `track`) and of `repair` as `refine` calls it on this
+route, beside those of all stages from detect to refine, over footage; `repair_brought` is what it takes where ids and
+masks came from outside, for it then looks for exchanges and bleeding, too. In one worker with one compute thread;
+start-up is left out by a round that does not count. Then `bind` alone over drawn tracklets of three people who cross
+all the time, for 1, 2, 4 and 8 minutes: seconds a minute beside those of the first row. Poses and masks are left out
+there: they are bound frame by frame.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def shares(
                     "wanted": "<= 0.10",
                     "sizes": f"{sum(item.frames for item in clips.items)} frames",
                     **{key: round(value, 3) for key, value in part.items()},
+                    "repair_brought": round(statistics.median(one["repair_brought"] for one in spent), 3),
                     "stages": {key: round(statistics.median(one[key] for one in spent), 3) for key in ROUTE},
                 }
             )
@@ -108,10 +110,13 @@ def route(prepared: Any, shared: Path, store: Path) -> dict[str, float]:
     if faults:
         raise RuntimeError(f"bind: {faults[0]}")
     bound = [(load_record(People, item.folder("bind") / "people.npz"), clip_of(item)[0]) for item in batch.items]
-    started = time.perf_counter()
-    for people, clip in bound:
-        repair(people, fps=float(clip.fps))
-    return {**spent, "repair": time.perf_counter() - started}
+    for name, brought in (("repair", False), ("repair_brought", True)):
+        started = time.perf_counter()
+        for people, clip in bound:
+            settled = None if brought else np.ones(people.num_frames, bool)
+            repair(people, fps=float(clip.fps), settled=settled, masks=brought)
+        spent[name] = time.perf_counter() - started
+    return spent
 
 
 def _camera_seconds(clips: Any) -> float:
