@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.records import Clip, Kind, from_plain, to_plain
+from datasets.plain import from_plain, to_plain
+from datasets.records import Clip, Kind
 from datasets.store import sync
 
 FILE = "corrections.jsonl"  # in a dataset's folder; its lock lies beside it

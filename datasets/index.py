@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.members import FORMAT, ShardError
-from datasets.records import Cast, Clip, Sample, from_plain, to_plain
+from datasets.plain import from_plain, to_plain
+from datasets.records import Cast, Clip, Sample
 from datasets.store import write_atomic
 
 INDEX, REJECTS, DATASET, CARD, LOCK = "index.parquet", "rejects.parquet", "dataset.json", "README.md", ".lock"

@@ -15,7 +15,8 @@ import numpy as np
 
 from datasets.masks import Masks
 from datasets.npz import read_npz, write_npz
-from datasets.records import Cast, Clip, Event, Kind, People, Sample, Verdict, from_plain, to_plain
+from datasets.plain import from_plain, to_plain
+from datasets.records import Cast, Clip, Event, Kind, People, Sample, Verdict
 
 FORMAT = 1
 # In the order they stand in a shard: what is wanted first comes first.

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from datasets import tar
 from datasets.members import FORMAT, MEMBERS, ShardError, legal_key
-from datasets.records import from_plain, to_plain
+from datasets.plain import from_plain, to_plain
 from datasets.store import sync, write_atomic
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.records import Artifact, to_plain
+from datasets.plain import to_plain
+from datasets.records import Artifact
 
 MANIFEST = "artifact.json"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from datasets.corrections import FILE, Correction, CorrectionsError, append_correction, read_corrections, standing
-from datasets.records import Kind, to_plain
+from datasets.plain import to_plain
+from datasets.records import Kind
 from flows.errors import UsageError
 from flows.review_list import listing, listing_text
 from flows.review_say import say, undo

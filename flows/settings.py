@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, Literal, TypeVar
 
-from datasets.records import to_plain
+from datasets.plain import to_plain
 from flows.errors import UsageError
 
 C = TypeVar("C")

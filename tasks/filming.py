@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.records import Artifact, Clip, Motion, save_record, to_plain
+from datasets.plain import to_plain
+from datasets.records import Artifact, Clip, Motion, save_record
 from datasets.store import Store, content_key
 from datasets.video import VideoWriter
 from tasks import render

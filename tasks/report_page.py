@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets.condition import person_color
-from datasets.records import Cast, Clip, Sample, to_plain
+from datasets.plain import to_plain
+from datasets.records import Cast, Clip, Sample
 from tasks.batch import Cost, Item, Reject
 from tasks.clips import cast_of, clip_of
 from tasks.judge import sample_of

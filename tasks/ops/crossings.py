@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.records import to_plain
+from datasets.plain import to_plain
 from tasks.ops import contact_figures, crossing_figures
 from tasks.ops.body_build import sample_betas
 from tasks.ops.choreography import FPS

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
-from datasets.records import to_plain
+from datasets.plain import to_plain
 
 Look = Literal["dressed", "plain", "robot"]
 CameraKind = Literal["static", "pan", "orbit", "handheld"]
