@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,6 +41,14 @@ def here(prefect_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.address)
     with temporary_settings({PREFECT_API_URL: prefect_server.address, PREFECT_LOGGING_LEVEL: "CRITICAL"}):
         yield
+
+
+@pytest.fixture
+def review(capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """`python -m flows.review`, in this process."""
+    from tests.review_command import reviewer
+
+    return reviewer(capfd)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

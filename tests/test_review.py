@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from datasets.corrections import FILE, read_corrections
 from datasets.verify import verify
-from flows.review import main
 from tasks import judge
 from tasks.ops.exchange import exchange, without
+from tests.review_command import Said, made, verdicts
 from tests.reviewed_runs import FRAMES, DrawnRun
-from tests.tiny_runs import ROOT, TINY, digests, run_here, tiny_motion, tiny_video
 
 HALF = FRAMES // 2
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def plain(self) -> dict[str, Any]:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def review(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    def command(*arguments: object) -> Said:
-        capfd.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Said(code, *capfd.readouterr())
-
-    return command
 
 
 @pytest.fixture
@@ -57,15 +27,6 @@ def drawn(tmp_path: Path) -> DrawnRun:
     run = DrawnRun(tmp_path)
     run.build()
     return run
-
-
-def verdicts(out: Path) -> dict[str, str]:
-    return {row["key"]: row["verdict"] for row in pq.read_table(out / "index.parquet").to_pylist()}
-
-
-def made(out: Path) -> dict[str, str]:
-    """The digests of all that the build made."""
-    return {name: digest for name, digest in digests(out).items() if name != FILE}
 
 
 # --- the list
@@ -277,180 +238,3 @@ def test_words_on_another_cut_are_told_of(drawn: DrawnRun, review: Callable[...,
     told = review(other.out)
     assert "said of clips that are not in the dataset now" in told.out
     assert drawn.keys[0] in told.out
-
-
-# --- what cannot be said
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> DrawnRun:
-    run = DrawnRun(tmp_path_factory.mktemp("errors"))
-    run.build()
-    return run
-
-
-WRONG: list = [
-    pytest.param("accept wolk-{tail}", "no such key; did you mean walk-", id="unknown key"),
-    pytest.param("drop {key} 4", "PERSON 4: want 1 to 3, the people of", id="a person that is not there"),
-    pytest.param("kind {key} 0 robot", "PERSON 0: want 1 to 3", id="people count from 1"),
-    pytest.param("kind {key} 1 cyborg", "invalid choice: 'cyborg'", id="no such kind"),
-    pytest.param("swap {key} 2 2 --from 9", "want two different people, got 2 twice", id="A is B"),
-    pytest.param("swap {key} 1 2 --from 40", "--from 40: want a frame of", id="from a frame past the end"),
-    pytest.param("swap {key} 1 2 --from -1", "--from -1: want a frame of", id="from a frame before the start"),
-    pytest.param("swap {key} 1 2 --from 9 --to 9", "--to 9: want a frame after --from 9", id="to before from"),
-    pytest.param("swap {key} 1 2 --from 9 --to 41", "up to 40, got 41", id="to past the end"),
-    pytest.param("swap {key} 1 2 --from 0", "want a part of the clip", id="all of the clip"),
-    pytest.param("swap {key} 1 2", "--from", id="no frame"),
-    pytest.param("swap {key} 1 two --from 3", "invalid int value", id="a person's name"),
-    pytest.param("undo {key}", "want a word that stands, got none", id="nothing to undo"),
-    pytest.param("undo", "want KEY or --last, got neither", id="undo of what"),
-    pytest.param("undo {key} --last", "got both", id="undo of two"),
-    pytest.param("bless {key}", "invalid choice: 'bless'", id="no such word"),
-]
-
-
-@pytest.mark.parametrize(("said", "told"), WRONG)
-def test_what_cannot_be_said_is_refused(place: DrawnRun, review: Callable[..., Said], said: str, told: str) -> None:
-    key = place.keys[0]
-    done = review(place.out, *said.format(key=key, tail=key.partition("-")[2]).split())
-    assert done.code == 2
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    assert told in done.err
-    assert not (place.out / FILE).exists()
-
-
-def test_where_there_is_no_dataset(tmp_path: Path, review: Callable[..., Said]) -> None:
-    for arguments in ((tmp_path / "none",), (tmp_path / "none", "accept", "x"), (tmp_path, "accept", "x")):
-        done = review(*arguments)
-        assert done.code == 2
-        assert "check the path" in done.err
-        assert done.out == ""
-    assert not (tmp_path / "none").exists()
-
-
-def test_a_damaged_file_is_named_and_nothing_is_built_from_it(
-    place: DrawnRun, review: Callable[..., Said], tmp_path: Path
-) -> None:
-    file = tmp_path / "words.jsonl"
-    assert review(place.out, "reject", place.keys[0], "--corrections", file).code == 0
-    file.write_text(file.read_text() + '{"word": "rej\n')
-    for done in (
-        review(place.out, "--corrections", file),
-        review(place.out, "accept", place.keys[0], "--corrections", file),
-    ):
-        assert done.code == 2
-        assert f"{file}: line 2: want a word that flows.review wrote" in done.err
-        assert "remove the line" in done.err
-    with pytest.raises(ValueError, match="line 2"):
-        place.build(file=str(file))
-
-
-def test_as_a_command_of_its_own(place: DrawnRun, tmp_path: Path) -> None:
-    file = tmp_path / "words.jsonl"
-    command = [
-        sys.executable,
-        "-m",
-        "flows.review",
-        str(place.out),
-        "reject",
-        place.keys[0],
-        "--corrections",
-        str(file),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert [word.word for word in read_corrections(file)] == ["reject"]
-
-
-def test_help_has_examples(review: Callable[..., Said]) -> None:
-    done = review("--help")
-    assert done.code == 0
-    for word in ("accept", "reject", "swap", "drop", "kind", "undo"):
-        assert f"python -m flows.review out/mine {word} " in done.out
-    assert "exit code: 0;" in done.out
-
-
-# --- through the command that builds
-
-
-@pytest.mark.usefixtures("here")
-def test_rendered_clips_through_whole_builds(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], review: Callable[..., Said]
-) -> None:
-    for seed in range(2):
-        tiny_motion(tmp_path / "motion" / f"m{seed}.npz", seed)
-    out, sharp = tmp_path / "out", "judge.min_sharpness=0.9"
-
-    def build(*more: object, setting: str = sharp) -> Any:
-        arguments = [tmp_path / "motion", "--out", out, "--store", tmp_path / "store", *more]
-        return run_here(capfd, *arguments, settings=(*TINY, "motion.cameras=2", setting))
-
-    assert (build().summary["review"], build().summary["clips"]) == (2, 2)
-    before = made(out)
-    first, second = sorted(verdicts(out))
-    assert review(out, "accept", first).code == 0
-    assert review(out, "swap", first, 1, 2, "--from", 3).code == 2, "who is who is known there"
-    planned = json.loads(build("--dry-run").out)["stages"]
-    assert (planned["judge"], planned["render"]["run"]) == ({"run": 1, "reuse": 1, "unknown_until": None}, 0)
-    done = build()
-    assert (done.summary["accepted"], done.summary["review"]) == (1, 1)
-    assert (done.summary["stages"]["judge"]["ran"], done.summary["stages"]["render"]["ran"]) == (1, 0)
-    assert verify(out).problems == ()
-    assert build(setting="judge.min_sharpness=0.8").summary["accepted"] == 1
-    assert review(out, "reject", second).code == 0
-    done = build()
-    assert (done.summary["accepted"], done.summary["review"], done.summary["rejected"]) == (1, 0, 1)
-    for _ in range(2):
-        assert review(out, "undo", "--last").code == 0
-    build()
-    assert set(verdicts(out).values()) == {"review"}
-    build("--out", tmp_path / "again", "--corrections", out / FILE)
-    assert made(tmp_path / "again") == before
-    assert build("--corrections", tmp_path / "none.jsonl").code == 2
-    (out / FILE).write_text("{}\n")
-    done = build()
-    assert done.code == 2
-    assert "line 1: want format 1" in done.err
-
-
-@pytest.mark.usefixtures("here")
-def test_footage_through_whole_builds(
-    tmp_path: Path, shared: Path, capfd: pytest.CaptureFixture[str], review: Callable[..., Said]
-) -> None:
-    """A swap in a real clip stays through another binding of it."""
-    tiny_video(shared / "footage" / "duet_case12.mp4", tmp_path / "video" / "a.mp4", frames=24)
-    out = tmp_path / "out"
-    same = (
-        "shots.min_s=0.5", "bind.people=2", "judge.min_height=0.01", "judge.min_sharpness=0.9",
-        "refine.masks=keep", "refine.estimator=none", "refine.smooth=off",
-    )  # fmt: skip
-
-    def build(*more: object, setting: str = "bind.doubt=0.75") -> Any:
-        arguments = [tmp_path / "video", "--out", out, "--store", tmp_path / "store", "--weights", shared / "weights"]
-        return run_here(capfd, *arguments, *more, settings=(*same, setting))
-
-    def boxes() -> np.ndarray:
-        from flows.shown import rows_of, shown
-
-        (row,) = rows_of(str(out)).values()
-        return shown(str(out), row).people.box
-
-    assert build().summary["review"] == 1
-    before = boxes()
-    (key,) = verdicts(out)
-    assert review(out, "swap", key, 1, 2, "--from", 12).code == 0
-    assert review(out, "accept", key).code == 0
-    planned = json.loads(build("--dry-run").out)["stages"]
-    assert [name for name, stage in planned.items() if stage["run"]] == ["refine", "identify", "judge", "report"]
-    done = build()
-    assert done.summary["accepted"] == 1
-    assert [name for name, stage in done.summary["stages"].items() if stage["ran"]] == [
-        "refine", "identify", "judge", "report", "shard",
-    ]  # fmt: skip
-    after = boxes()
-    assert np.array_equal(after[:, :12], before[:, :12])
-    assert np.array_equal(after[:, 12:], before[::-1, 12:])
-    assert build(setting="bind.doubt_s=0.1").summary["accepted"] == 1
-    assert np.array_equal(boxes(), after)
-    assert verify(out).problems == ()
