@@ -12,6 +12,7 @@ from typing import Literal
 
 from flows.errors import UsageError
 from tasks.backends.motion_files import is_motion_file, source_of
+from tasks.motion import read_scene
 
 Kind = Literal["video", "motion", "scene"]
 EXTENSIONS: dict[str, Kind] = {
@@ -44,9 +45,10 @@ def find_sources(
 ) -> list[SourceFile]:
     """The files that the arguments name: folders searched, lists read, each file once, in the order given.
 
-    Inside a folder the order is that of the names. Hidden files, and whatever lies in the folders of `leave_out` (the
-    run's own output), are no sources. With `kinds`, a folder gives those kinds only; a file of another kind that is
-    named by itself is an error. Raises UsageError for what is not there, cannot be read, or names nothing.
+    Inside a folder the order is that of the names. Hidden files, whatever lies in the folders of `leave_out` (the run's
+    own output), and motions that a scene in it uses are no sources. With `kinds`, a folder gives those kinds only; a
+    file of another kind that is named by itself is an error. Raises UsageError for what is not there, cannot be read,
+    or names nothing.
     """
     found: dict[str, SourceFile] = {}
     skip = [folder.resolve() for folder in leave_out]
@@ -113,7 +115,14 @@ def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> 
             raise UsageError(f"{path}, line {number}: want {TAKEN}, got no such file or folder: {entry}")
 
 
-def _of_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
+def _of_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> list[SourceFile]:
+    found = list(_in_folder(folder, root, kinds, skip))
+    used = {motion for source in found if source.kind == "scene" for motion in _motions_of(Path(source.path))}
+    # Who wrote a scene said who dances with whom: its motions are no material for other duets too.
+    return [source for source in found if source.kind != "motion" or source.path not in used]
+
+
+def _in_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
     for path in _walk(folder, skip, set()):
         kind = EXTENSIONS.get(path.suffix.lower())
         if kind is None or (kinds is not None and kind not in kinds):
@@ -146,9 +155,18 @@ def _walk(folder: Path, skip: Sequence[Path], seen: set[tuple[int, int]]) -> Ite
 def _is_scene(path: Path) -> bool:
     """Whether a YAML or JSON file among others is a scene, and not somebody's notes about the footage."""
     try:
-        return re.search(rb"""^\s*[{,]?\s*["']?performers["']?\s*:""", path.read_bytes()[: 1 << 20], re.M) is not None
+        return re.search(rb"""(^\s*|[{,]\s*)["']?performers["']?\s*:""", path.read_bytes()[: 1 << 20], re.M) is not None
     except OSError:
         return True
+
+
+def _motions_of(scene: Path) -> set[str]:
+    """The sources that a scene file uses: their absolute paths."""
+    try:
+        performers = read_scene(scene).performers
+    except (ValueError, OSError):
+        return set()  # the scene's own reject will say what is off
+    return {os.path.abspath(source_of(scene.parent / performer.motion)) for performer in performers}
 
 
 def _is_motion(path: Path) -> bool:

@@ -10,11 +10,12 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -181,15 +182,20 @@ def write_demo_motions(folder: str | Path, seed: int = 0) -> list[Path]:
 
     The same seed gives the same bytes; files that are there with these bytes are left alone.
     """
-    folder, scenes = Path(folder), []
-    for name, dancers, scene in choreography.demo(seed):
-        for file, arrays in dancers.items():
-            buffer = io.BytesIO()
-            write_npz(buffer, arrays)
-            _write_once(folder / file, buffer.getvalue())
-        scenes.append(folder / f"{name}.json")
-        _write_once(scenes[-1], scene_to_json(scene).encode())
-    return scenes
+    return [write_scene(Path(folder) / f"{name}.json", files, scene) for name, files, scene in choreography.demo(seed)]
+
+
+def write_scene(path: Path, files: Mapping[str, Mapping[str, np.ndarray]], scene: Scene) -> Path:
+    """Write a scene file and, beside it, the AMASS files that it uses. Returns `path`.
+
+    Files that are there with the same bytes are left alone.
+    """
+    for file, arrays in files.items():
+        buffer = io.BytesIO()
+        write_npz(buffer, arrays)
+        _write_once(path.parent / file, buffer.getvalue())
+    _write_once(path, scene_to_json(scene).encode())
+    return path
 
 
 def _sha256(path: Path, store: Store) -> str:

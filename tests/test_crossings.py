@@ -316,3 +316,9 @@ def test_a_short_clip_shows_the_middle():
 def test_what_cannot_be_asked_for(seed, count, seconds):
     with pytest.raises(ValueError, match="crossings: want"):
         crossings(seed, count, seconds=seconds)
+
+
+@pytest.mark.parametrize("asked", [{"scenarios": ["waltz"]}, {"people": [6]}, {"people": [1]}])
+def test_unknown_scenarios_and_numbers_of_people_are_refused(asked: dict[str, list[object]]) -> None:
+    with pytest.raises(ValueError, match=r"want scenarios of pass_behind, .* with 2 to 5 people, got (waltz|\[[16]\])"):
+        crossings(0, 1, **asked)  # type: ignore[arg-type]

@@ -182,3 +182,16 @@ def test_a_bad_list_is_said_with_its_line(tmp_path, text, said):
     (tmp_path / "list.txt").write_bytes(text)
     with pytest.raises(UsageError, match=said):
         names(tmp_path / "list.txt")
+
+
+def test_the_motions_of_a_scene_are_no_duets_of_their_own(tmp_path):
+    lay_out(tmp_path, "a.npz", "b.npz", "scene.yaml")
+    assert names(tmp_path) == ["b.npz", "scene.yaml"]
+    assert names(tmp_path, tmp_path / "a.npz") == ["b.npz", "scene.yaml", "a.npz"], "named by itself it is taken"
+    (tmp_path / "scene.yaml").write_text("performers: [{motion: 3}]")
+    assert names(tmp_path) == ["a.npz", "b.npz", "scene.yaml"], "a scene that is off takes nothing away"
+
+
+def test_a_scene_on_one_line_is_found_wherever_its_performers_stand(tmp_path):
+    (tmp_path / "one.json").write_text('{"cameras":[{"kind":"static"}],"performers":[{"motion":"a.npz"}]}')
+    assert names(tmp_path) == ["one.json"]

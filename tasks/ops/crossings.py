@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -27,6 +27,8 @@ SECONDS = 4.0
 # Nearer than this, pelvis to pelvis, two who only pass would walk through one another; who touch may come this near.
 PASS_M, TOUCH_M = 0.55, 0.3
 _DRAWS = 60
+# How many can dance together.
+PEOPLE = (2, 3, 4, 5)
 
 
 PASSING: tuple[Figure, ...] = (
@@ -89,21 +91,34 @@ class Crossing:
         return out.hexdigest()
 
 
-def crossings(seed: int, count: int = 48, *, seconds: float = SECONDS) -> list[Crossing]:
+def crossings(
+    seed: int, count: int = 48, *, seconds: float = SECONDS, scenarios: Sequence[str] = (), people: Sequence[int] = ()
+) -> list[Crossing]:
     """The first `count` crossings of a seed, scenario by scenario in turn.
 
+    `scenarios`, names of SCENARIOS, and `people`, how many dance together, in turn, replace what the benchmark takes.
     A clip shorter than SECONDS shows the middle of its performance; in a longer one people stay where they came to.
-    Raises ValueError for a negative seed or count, or seconds out of range.
+    Raises ValueError for a negative seed or count, seconds or people out of range, or an unknown scenario.
     """
     if seed < 0 or count < 0 or not 1 <= seconds <= 8:
         raise ValueError(f"crossings: want seed and count of 0 or more, 1 to 8 s, got {seed}, {count}, {seconds} s")
-    names = list(SCENARIOS)
-    return [_crossing(seed, i, names[i % len(names)], i // len(names), seconds) for i in range(count)]
+    names = list(scenarios or SCENARIOS)
+    unknown = sorted(set(names) - set(SCENARIOS))
+    if unknown or not set(people) <= set(PEOPLE):
+        raise ValueError(
+            f"crossings: want scenarios of {', '.join(SCENARIOS)} with {PEOPLE[0]} to {PEOPLE[-1]} people, "
+            f"got {', '.join(unknown) or list(people)}"
+        )
+    specs = [SCENARIOS[name] for name in names]
+    if people:
+        specs = [replace(spec, people=tuple(people)) for spec in specs]
+    return [
+        _crossing(seed, i, names[i % len(names)], specs[i % len(names)], i // len(names), seconds) for i in range(count)
+    ]
 
 
-def _crossing(seed: int, index: int, scenario: str, turn: int, seconds: float) -> Crossing:
+def _crossing(seed: int, index: int, scenario: str, spec: Scenario, turn: int, seconds: float) -> Crossing:
     rng = np.random.default_rng((seed, index, 0xC5055))
-    spec = SCENARIOS[scenario]
     time = np.arange(round((max(seconds, SECONDS) + 0.2) * FPS)) / FPS
     figure = spec.figures[rng.integers(len(spec.figures))]
     dancers = _drawn(rng, figure, spec.people[turn % len(spec.people)], spec.tempo * time)
