@@ -110,8 +110,11 @@ def karras_sigmas(steps: int, noise: NoiseConfig) -> Tensor:
 
 
 def euler_step(noisy: Tensor, denoised: Tensor, sigma: Tensor, following: Tensor) -> Tensor:
-    """From noise level `sigma` to the `following` one along dx/ds = (x - D) / s. Karras et al., algorithm 1, line 8."""
-    return noisy + (noisy - denoised) / sigma * (following - sigma)
+    """From noise level `sigma` to the `following` one along dx/ds = (x - D) / s. Karras et al., algorithm 1, line 8.
+
+    x + (x - D) / s (s' - s), written so that the last step, to s' = 0, gives D to the last bit.
+    """
+    return denoised + (noisy - denoised) * (following / sigma)
 
 
 def _covered(mask: Tensor, size: tuple[int, int]) -> Tensor:
