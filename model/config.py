@@ -173,8 +173,26 @@ class TrainConfig:
     mirror: bool = True
     workers: int = 1
     seed: int = 0
+    # Several processes: each holds the whole network (ddp), or a share of it (fsdp).
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    log_every: int = 10
     save_every: int = 500
     sample_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "log_every", "save_every", "sample_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name}: want 1 or more, got {getattr(self, name)}")
+        for name in ("lr", "warmup", "weight_decay", "noise_aug", "workers", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"train.{name}: want 0 or more, got {getattr(self, name)}")
+        if not self.clip_norm > 0:
+            raise ValueError(f"train.clip_norm: want more than 0, got {self.clip_norm}")
+        for name in ("ema", "dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"train.{name}: want 0 to 1, got {getattr(self, name)}")
+        if self.parallel == "fsdp" and self.precision == "fp16":
+            raise ValueError("train.precision: want bf16 or no with train.parallel=fsdp, got fp16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

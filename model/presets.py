@@ -94,6 +94,7 @@ def svd() -> RunConfig:
         trained="paper",
         stride=(4, 4),
         workers=6,
+        parallel="fsdp",
         save_every=2000,
         sample_every=2000,
     )

@@ -54,7 +54,7 @@ class TorchShardStream(IterableDataset):
         self._begin[0] = epoch
 
     def track(self, num_workers: int) -> None:
-        """Say in each sample which worker visited it and how many it has: `at`. Call it before workers start."""
+        """Say in each sample who visited it, how many they have and have skipped: `at`. Call it before workers start."""
         self._begin, self._tracked = torch.zeros(2 + num_workers, dtype=torch.int64).share_memory_(), True
 
     def begin(self, epoch: int, turn: int, visited: Sequence[int]) -> None:
@@ -71,10 +71,14 @@ class TorchShardStream(IterableDataset):
         self.stream.set_epoch(epoch)
         if self._tracked:
             self.stream.load_state_dict({**self.stream.state_dict(), "position": visited[part]})
+        told = self.stream.skipped
         for sample in self.stream:
             if self.transform:
                 sample = self.transform(sample, self.stream.rng(sample["key"], _TRANSFORM))
-            yield {**sample, _AT: (part, self.stream.state_dict()["position"])} if self._tracked else sample
+            if self._tracked:
+                sample = {**sample, _AT: (part, self.stream.state_dict()["position"], self.stream.skipped - told)}
+                told = self.stream.skipped
+            yield sample
 
 
 class ShardLoader:
@@ -83,7 +87,8 @@ class ShardLoader:
     `state_dict` holds, after any batch, how many samples each worker has visited of what was delivered; what workers
     had made ahead is made again. A new loader with that state goes on with the very batch that would have been next,
     whatever was skipped as damaged before. Number of workers, batch size, ranks and arguments must be those of the
-    saved run.
+    saved run. `skipped` counts the damaged samples before the last delivered one, over all epochs; with even="pad",
+    which puts another sample in the place of each, that is all of them.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class ShardLoader:
             collate_fn=_Tracking(collate_fn or collate),
             **options,
         )
+        self.skipped = 0
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -124,32 +130,36 @@ class ShardLoader:
         self._fresh = False
         state = self._state
         self.dataset.begin(state["epoch"], state["turn"], state["visited"])
-        for (part, visited), batch in self.loader:
+        for (part, visited, skipped), batch in self.loader:
             state["visited"][part] = visited
+            self.skipped += skipped
             state["turn"] = (part + 1) % self._parts
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration stands."""
-        return {**self._state, "visited": list(self._state["visited"]), "made_with": dict(self._made_with)}
+        visited = list(self._state["visited"])
+        return {**self._state, "visited": visited, "skipped": self.skipped, "made_with": dict(self._made_with)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on from a state. Raises ValueError when this loader is set up in another way."""
         if state["made_with"] != self._made_with:
             raise ValueError(f"state: want one made with {self._made_with}, got one made with {state['made_with']}")
         self._state = {"epoch": state["epoch"], "turn": state["turn"], "visited": list(state["visited"])}
+        self.skipped = state["skipped"]
         self._fresh = True
 
 
 class _Tracking:
-    """A collate function that also says which worker made the batch, and how many samples it has visited by now."""
+    """A collate function that also says who made the batch, how many they have visited by now and skipped for it."""
 
     def __init__(self, collate_fn: Callable[[list[dict[str, Any]]], Any]) -> None:
         self.collate_fn = collate_fn
 
-    def __call__(self, samples: list[dict[str, Any]]) -> tuple[tuple[int, int], Any]:
+    def __call__(self, samples: list[dict[str, Any]]) -> tuple[tuple[int, int, int], Any]:
         at = [sample.pop(_AT) for sample in samples]
-        return at[-1], self.collate_fn(samples)
+        part, visited, _ = at[-1]
+        return (part, visited, sum(skipped for _, _, skipped in at)), self.collate_fn(samples)
 
 
 def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
