@@ -16,6 +16,7 @@ from flows.bench_figures import Measured
 from flows.bench_tables import Table
 from flows.bench_take import AS_FILMED
 from tasks.ops.beside_truth import NOBODY, colors_of
+from tasks.ops.review_metrics import Held
 from tasks.replay import POSTER, VIDEO
 from tasks.rivals import CHOSEN
 from tasks.score import OURS
@@ -38,7 +39,7 @@ def write_page(out: Path, title: str, tables: Sequence[Table], worst: Sequence[t
         title=escape(title),
         style=(_FILES / "bench.css").read_text(),
         script=(_FILES / "bench.js").read_text(),
-        tables="\n".join(_table(table) for table in tables),
+        tables="\n".join(table_html(table) for table in tables),
         settings="\n".join(_settings()),
         clips="\n".join([f"<h2>Our worst {len(worst)} clips</h2>", *(_card(measured) for measured, _ in worst)]),
     )
@@ -46,7 +47,8 @@ def write_page(out: Path, title: str, tables: Sequence[Table], worst: Sequence[t
     return out / PAGE
 
 
-def _table(table: Table) -> str:
+def table_html(table: Table) -> str:
+    """A table under its title."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
     rows = "\n".join(_row(row) for row in table.rows)
     return f'<h2>{escape(table.title)}</h2>\n<div class="wide"><table>\n<tr>{head}</tr>\n{rows}\n</table></div>'
@@ -83,15 +85,14 @@ def _card(measured: Measured) -> str:
         f'<section class="clip">\n<h3>{escape(take.name + stressed)}</h3>\n<p>{escape(facts)}</p>\n'
         f'<video controls muted loop preload="none" poster="{media}.jpg" src="{media}.mp4"></video>\n'
         '<div class="sides"><span>the truth</span><span>ours, in the colours of whom each id stands for</span></div>\n'
-        f"{_timeline(measured)}\n</section>"
+        f"{timeline(measured.held, take.frames, take.seconds)}\n</section>"
     )
 
 
-def _timeline(measured: Measured) -> str:
+def timeline(held: Held, frames: int, seconds: float) -> str:
     """A row for each true person: in whose colour they were held, pale where nobody can be told to; red for wrong."""
-    held, take = measured.held, measured.take
     colors = colors_of(held, int(held.found.max(initial=-1)) + 1)
-    scale, parts = _WIDTH / max(take.frames, 1), []
+    scale, parts = _WIDTH / max(frames, 1), []
     for g, person in enumerate(held.truth.tolist()):
         y = g * _ROW
         parts.append(f'<text x="0" y="{y + 11}">person {person + 1}</text>')
@@ -103,8 +104,8 @@ def _timeline(measured: Measured) -> str:
                 parts.append(_bar(y, start, stop, scale, f"rgb{colors[int(held.found[value])]}", _ROW - 4))
         parts += [_bar(y + _ROW - 7, a, b, scale, "#f22", 3) for value, a, b in _spans(held.wrong[g]) if value]
     size = f"0 0 {_LEFT + _WIDTH} {max(len(held.truth), 1) * _ROW}"
-    facts = f'data-left="{_LEFT}" data-width="{_WIDTH}" data-seconds="{take.seconds:.3f}"'
-    label = f'role="img" aria-label="who held whom, {take.frames} frames"'
+    facts = f'data-left="{_LEFT}" data-width="{_WIDTH}" data-seconds="{seconds:.3f}"'
+    label = f'role="img" aria-label="who held whom, {frames} frames"'
     return f'<svg class="line" viewBox="{size}" {facts} {label}>{"".join(parts)}</svg>'
 
 

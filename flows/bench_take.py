@@ -94,7 +94,7 @@ def _take(
     spent, reason = list(costs), ""
     blind = stress.blinds(stressed)
     batch = Batch(items=(item,))
-    for stage, part in _stages(config, blind):
+    for stage, part in light_stages(config, blind):
         batch = stage.run(batch, part, env)
         reached = batch.items[0] if batch.items else None
         if reached is None:
@@ -125,7 +125,7 @@ def _take(
     )
 
 
-def _stages(config: Config, blind: bool) -> Iterator[tuple[Stage, object]]:
+def light_stages(config: Config, blind: bool) -> Iterator[tuple[Stage, object]]:
     """The light route from the detections to our people."""
     yield track.STAGE, config.track
     if blind:

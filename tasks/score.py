@@ -76,19 +76,19 @@ def compute_rivals(item: Item, config: Config, env: Env, out: Path) -> None:
         load_record(Segments, item.folder("segment") / "segments.npz"),
     )
     ids = {**read_npz(item.folder("rivals") / IDS), ORACLE: oracle_ids(found, truth.counted)}
-    tallies = {name: _tallies(truth, tracked_rows(found, ids[name], masks)) for name in ids}
-    write_npz(out / TALLIES, _flat(tallies))
+    tallies = {name: tallies_of(truth, tracked_rows(found, ids[name], masks)) for name in ids}
+    write_npz(out / TALLIES, flat(tallies))
 
 
 def compute_ours(item: Item, config: Config, env: Env, out: Path) -> None:
     """Our tallies, poses row by row, who held whom, and what the judge said."""
     truth, people = truth_at(item), ours_at(item)
     frames = truth.people.num_frames
-    found = _nobody(truth) if people is None else found_rows(people)
-    write_npz(out / TALLIES, _flat({OURS: _tallies(truth, found)}))
+    found = nobody(truth) if people is None else found_rows(people)
+    write_npz(out / TALLIES, flat({OURS: tallies_of(truth, found)}))
     held = holders(truth.counted, without_ignored(found, truth.counted, truth.ignored), frames)
     write_npz(out / HELD, {"truth": held.truth, "found": held.found, "holder": held.holder, "right": held.right})
-    write_npz(out / POSES, _poses(truth, people, held))
+    write_npz(out / POSES, pose_rows(truth, people, held))
     flags = _flags(item, people, held, config)
     (out / FLAGS).write_text(json.dumps(flags, sort_keys=True, indent=1))
 
@@ -156,7 +156,8 @@ def reviewed_at(folder: Path) -> Reviewed:
     return Reviewed(**{name: flags[name] for name in ("bound", "wrong", "turned", "doubted")})
 
 
-def _tallies(truth: Truth, found: TrackRows) -> dict[str, Tally]:
+def tallies_of(truth: Truth, found: TrackRows) -> dict[str, Tally]:
+    """TrackEval's counts by boxes and by masks, less what was found of people who are not to be counted."""
     frames = truth.people.num_frames
     kept = without_ignored(found, truth.counted, truth.ignored)
     return {
@@ -165,7 +166,8 @@ def _tallies(truth: Truth, found: TrackRows) -> dict[str, Tally]:
     }
 
 
-def _flat(tallies: dict[str, dict[str, Tally]]) -> dict[str, np.ndarray]:
+def flat(tallies: dict[str, dict[str, Tally]]) -> dict[str, np.ndarray]:
+    """Tallies as arrays of a file, which `tallies_at` reads."""
     return {
         f"{name}|{kind}|{field}": value
         for name, kinds in tallies.items()
@@ -174,17 +176,18 @@ def _flat(tallies: dict[str, dict[str, Tally]]) -> dict[str, np.ndarray]:
     }
 
 
-def _nobody(truth: Truth) -> TrackRows:
+def nobody(truth: Truth) -> TrackRows:
+    """The rows of a clip in which nobody was found."""
     return rows_of(truth.people, np.zeros(truth.people.present.shape, bool))
 
 
-def _poses(truth: Truth, people: People | None, held: Held) -> dict[str, np.ndarray]:
+def pose_rows(truth: Truth, people: People | None, held: Held) -> dict[str, np.ndarray]:
     """Row by row of the truth: frame, person, OKS over all, seen and hidden joints, and joints in place and in all."""
     rows, exact = truth.counted, truth.people
     person, frame = rows.id, rows.frame
     keypoint, flag = exact.keypoint[person, frame].astype(np.float64), exact.flag[person, frame]
     estimate = np.full((len(rows), 17, 2), np.inf)
-    own = _own(held, rows, people)
+    own = own_rows(held, rows, people)
     if people is not None:
         has = own >= 0
         estimate[has] = people.keypoint[own[has], frame[has], :17]
@@ -203,7 +206,7 @@ def _poses(truth: Truth, people: People | None, held: Held) -> dict[str, np.ndar
     }
 
 
-def _own(held: Held, rows: TrackRows, people: People | None) -> np.ndarray:
+def own_rows(held: Held, rows: TrackRows, people: People | None) -> np.ndarray:
     """(N,) for each truth row: which of our people stands for the person over the whole clip; -1 where not there."""
     own = np.full(len(rows), -1, np.int64)
     if people is None:
@@ -220,7 +223,7 @@ def _sampled(truth: Truth, people: People, config: MaskConfig) -> list[tuple[int
     """(frame, row of the truth, whether in contact, our person or -1) of every few frames."""
     frames, rows = truth.people.num_frames, truth.counted
     kept = without_ignored(found_rows(people), rows, truth.ignored)
-    own = _own(holders(rows, kept, frames), rows, people)
+    own = own_rows(holders(rows, kept, frames), rows, people)
     out = []
     for t in range(0, frames, config.every):
         here = np.flatnonzero(rows.frame == t)

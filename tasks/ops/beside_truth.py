@@ -27,10 +27,19 @@ def picture_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def draw_beside(
-    frame: np.ndarray, truth: People, onlookers: Sequence[int], ours: People | None, held: Held, t: int
+    frame: np.ndarray,
+    truth: People,
+    onlookers: Sequence[int],
+    ours: People | None,
+    held: Held,
+    t: int,
+    seen: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The picture of frame t, (h, w, 3) uint8 of `picture_size`; `frame` (h, w, 3) uint8 RGB in the clip's size."""
-    left, right = frame.copy(), frame.copy()
+    """The picture of frame t, (h, w, 3) uint8 of `picture_size`; `frame` (h, w, 3) uint8 RGB in the clip's size.
+
+    `seen` is the frame in which ours were found, of the same size, where that is another than the truth's.
+    """
+    left, right = frame.copy(), (frame if seen is None else seen).copy()
     for p in np.flatnonzero(truth.present[:, t] & (truth.visible[:, t] >= SEEN)):
         color = NOBODY if p in onlookers else person_color(int(p))
         tint(left, truth.mask_at(int(p), t), color)
