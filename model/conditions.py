@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from model.config import NetworkConfig
@@ -97,12 +98,13 @@ def from_examples(
     """The conditions of a batch of examples (model/windows.py, after `as_floats`).
 
     The reference image's latents are those of the image with noise of strength `noise_aug` over its pixels, as SVD was
-    trained; tokens come from the clean image, by `clip` where the network has no image encoder of its own.
+    trained; a generator on the CPU gives the same noise whatever the image is on. Tokens come from the clean image, by
+    `clip` where the network has no image encoder of its own.
     """
     image = batch["reference"]
     shown = image
     if noise_aug:
-        noise = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+        noise = randn_tensor(tuple(image.shape), generator=generator, device=image.device, dtype=image.dtype)
         shown = image + noise_aug * noise
     return Conditions(
         **{name: batch[name] for name in ("pose", "body", "face", "there", "embedding", "reference_body")},
