@@ -172,7 +172,7 @@ def test_parts_must_be_those_of_the_network() -> None:
 
 
 def test_a_folder_without_a_pipeline_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"want a run with pipeline/ or a pipeline, got no model_index\.json in either"):
+    with pytest.raises(ValueError, match=r"want a run with pipeline/ or a pipeline, got no model_index\.json"):
         TogetherVideoPipeline.from_pretrained(tmp_path)
 
 
