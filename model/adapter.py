@@ -105,7 +105,7 @@ class PeopleFusion(nn.Module):
         # No bias at the end: a softmax does not see what is added to all of its inputs.
         self.phi = nn.Sequential(nn.Linear(channels, channels // 4), nn.SiLU(), nn.Linear(channels // 4, 1, bias=False))
         # tau = exp(log_tau) stays above zero.
-        self.log_tau = nn.Parameter(torch.zeros(()))
+        self.log_tau = nn.Parameter(torch.zeros(1))
 
     def forward(self, feature: Tensor, here: Tensor) -> Tensor:
         """`feature` (N, P, h, w, C), `here` (N, P) bool -> (N, h, w, C)."""

@@ -39,7 +39,7 @@ class PoseNet(nn.Module):
         layers += [nn.Conv2d(widths[-1], last, 3, padding=1), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
         self.project = nn.Linear(last, channels)
-        self.scale = nn.Parameter(torch.ones(()))
+        self.scale = nn.Parameter(torch.ones(1))
         keep_variance(self)
 
     def forward(self, pose: Tensor) -> Tensor:

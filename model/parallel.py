@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from diffusers.models.resnet import SpatioTemporalResBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
@@ -39,7 +40,8 @@ class Processes:
     @classmethod
     def here(cls) -> Processes:
         """As the launcher started this one; alone where none did. Joins torch.distributed where there are several."""
-        state = PartialState()
+        # accelerate takes processes without a GPU for single ones unless told.
+        state = PartialState(cpu=not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"))
         return cls(rank=state.process_index, world_size=state.num_processes, device=state.device)
 
     @property

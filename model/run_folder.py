@@ -53,19 +53,30 @@ class RunFolder:
         finally:
             os.close(handle)
 
-    def begin(self, config: RunConfig, *, resume: bool) -> None:
-        """Make ready for a run, new or resumed, and keep its configuration.
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run, to be gone on with by `resume`."""
+        return (self.path / CONFIG).is_file()
+
+    def check(self, config: RunConfig, *, resume: bool) -> None:
+        """Whether a run can begin here, or be gone on with.
 
         Raises RunError when the folder has a run and `resume` is not said, or has none and it is, or has another.
         """
-        known = (self.path / CONFIG).is_file()
-        if resume and not known:
+        if resume and not self.begun:
             raise RunError(f"{self.path}: want a run to resume, got no {CONFIG}; leave --resume out to begin one")
-        if not resume and (known or any((self.path / name).exists() for name in ("state", "pipeline", LOG))):
+        if not resume and (self.begun or any((self.path / name).exists() for name in ("state", "pipeline", LOG))):
             raise RunError(f"{self.path}: want a new run, got one that is there; --resume goes on with it")
         if resume:
             self._same(config)
-            self._sweep()
+
+    def begin(self, config: RunConfig) -> None:
+        """Keep the configuration, and clear what a killed run left unfinished."""
+        before, final = self.path / ".pipeline.before", self.path / "pipeline"
+        if before.exists() and not final.exists():
+            os.rename(before, final)
+        for rest in (before, self.path / ".pipeline.part", *(self.path / "state").glob(".*.part")):
+            shutil.rmtree(rest, ignore_errors=True)
         write_atomic(self.path / CONFIG, to_json(config).encode() + b"\n")
 
     def config(self) -> RunConfig:
@@ -138,14 +149,6 @@ class RunFolder:
             differences = ", ".join(f"{name}={json.dumps(now.get(name))}" for name in other)
             want = ", ".join(f"{name}={json.dumps(was.get(name))}" for name in other)
             raise RunError(f"{self.path}: --resume: want {want} as the run began, got {differences}")
-
-    def _sweep(self) -> None:
-        """Clear what a killed run left unfinished."""
-        before, final = self.path / ".pipeline.before", self.path / "pipeline"
-        if before.exists() and not final.exists():
-            os.rename(before, final)
-        for rest in (before, self.path / ".pipeline.part", *(self.path / "state").glob(".*.part")):
-            shutil.rmtree(rest, ignore_errors=True)
 
 
 def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -54,7 +54,7 @@ class TorchShardStream(IterableDataset):
         self._begin[0] = epoch
 
     def track(self, num_workers: int) -> None:
-        """Say in each sample who visited it, how many they have and have skipped: `at`. Call it before workers start."""
+        """Tell in samples who visited it, how many they have, how many they skipped: `at`. Before workers start."""
         self._begin, self._tracked = torch.zeros(2 + num_workers, dtype=torch.int64).share_memory_(), True
 
     def begin(self, epoch: int, turn: int, visited: Sequence[int]) -> None:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from model.building import make_frozen, make_learner, make_loader
 from model.config import RunConfig
-from model.ema import Ema
 from model.feed import Feed
-from model.image_encoder import ClipImageEncoder, build_image_encoder
-from model.latents import Codec, build_codec
-from model.network import DuetUNet, choose_trained, load_base
-from model.parallel import Precision, Processes, gathering, spread, whole
+from model.keeping import Keeper
+from model.parallel import Processes, gathering
 from model.run_folder import RunError, RunFolder
+from model.samples import Shown, choose_clip
 from model.step import clip_errors, generator_of
 from model.stream import ShardLoader
 from model.train_log import Clock, LogLine, Meter, TrainLog, Watch
-from model.train_state import Learner, load_state, save_state
-from model.windows import WindowConfig, collate_examples, example_stream
+from model.train_state import load_state
 
 # Updates in a row that fp16 may leave out; its scale is then 2^-50 of what it was.
 _TRIES = 50
@@ -40,7 +38,7 @@ class Summary:
     """What a training did. Seconds and shares are of the main process, of this call alone."""
 
     out: str
-    key: str  # of a clip that sample videos show
+    key: str  # of the clip that sample videos show; empty where none can be read
     steps: int  # finished, with those before a resume
     began_at: int  # the step of the state that it went on from; 0 for a new run
     first_loss: float  # mean of the first tenth of the whole log
@@ -79,67 +77,15 @@ def run(
         except ValueError as error:
             raise RunError(f"--shards: {error}") from error
         if processes.main:
-            folder.begin(config, resume=resume)
+            folder.check(config, resume=resume)
+        shown = choose_clip(shards, config) if processes.main else None
+        made = _Training(config, folder, loader, shown, processes, progress, started)
+        # Only now: what cannot be built leaves no folder behind that would have to be cleared away.
+        if processes.main:
+            folder.begin(config)
         processes.wait()
-        return _Training(config, folder, loader, processes, progress, started).run()
-
-
-def make_loader(
-    config: RunConfig,
-    shards: str | Path,
-    *,
-    split: str | None,
-    on_error: Literal["skip", "raise"],
-    processes: Processes,
-) -> ShardLoader:
-    """The batches of a process. Raises ShardError where there is nothing to read, ValueError where a name is wrong."""
-    network, train = config.network, config.train
-    window = WindowConfig(frames=network.frames, size=network.size, stride=train.stride, mirror=train.mirror)
-    # Ranks step together: each must have equally many samples in every epoch, come what may.
-    stream = example_stream(
-        shards, window, split=split, seed=train.seed, even="pad", on_error=on_error,
-        rank=processes.rank, world_size=processes.world_size,
-    )  # fmt: skip
-    return ShardLoader(
-        stream,
-        batch_size=train.batch,
-        num_workers=train.workers,
-        collate_fn=collate_examples,
-        persistent_workers=train.workers > 0,
-        pin_memory=processes.device.type == "cuda",
-    )
-
-
-def make_learner(config: RunConfig, processes: Processes) -> tuple[Learner, nn.Module]:
-    """A network at its start, its optimizer and average, and the network as it is called (model.parallel.spread).
-
-    Weights are a function of `train.seed`, or `base`'s. Raises ValueError when `base` has another shape.
-    """
-    train = config.train
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(train.seed)
-        network = DuetUNet.of(config.network)
-    if config.base:
-        with _found(config.base):
-            load_base(network, config.base)
-    if train.checkpointing:
-        network.enable_gradient_checkpointing()
-    choose_trained(network, train.trained)
-    wrapped = spread(network.train(), train.parallel, processes, train.precision)
-    trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    # Norms, biases and the temperature of fusion have no reason to be small.
-    groups = [
-        {"params": [p for p in trained.values() if p.ndim > 1], "weight_decay": train.weight_decay},
-        {"params": [p for p in trained.values() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    learner = Learner(
-        network=network,
-        trained=trained,
-        optimizer=torch.optim.AdamW(groups, lr=train.lr, fused=True),
-        ema=Ema(trained, train.ema),
-        precision=Precision(train.precision, processes.device),
-    )
-    return learner, wrapped
+        made.restore()
+        return made.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +106,38 @@ class _Training:
         config: RunConfig,
         folder: RunFolder,
         loader: ShardLoader,
+        shown: Shown | None,
         processes: Processes,
         watch: Watch | None,
         started: float,
     ) -> None:
         self.config, self.folder, self.loader, self.processes = config, folder, loader, processes
         self.watch, self.started = watch, started
-        with _found(config.base):
-            self.codec: Codec = build_codec(config.network.codec, config.base).to(processes.device)
-            self.clip = _clip(config, processes)
+        self.codec, self.clip = make_frozen(config, processes)
         self.learner, self.wrapped = make_learner(config, processes)
-        self.step, self.meter = 0, Meter()
-        found = folder.latest()
-        if found:
-            self._restore(*found)
-        self.began_at = self.step
-        self.clock = Clock(self.step)
+        self.keeper = Keeper(
+            config=config, folder=folder, learner=self.learner, codec=self.codec, clip=self.clip,
+            processes=processes, shown=shown,
+        )  # fmt: skip
+        self.step, self.began_at, self.meter, self.clock = 0, 0, Meter(), Clock(0)
         self.last: _Seen | None = None
-        self.lr, self.left_out, self.skipped = 0.0, 0, loader.skipped
+        self.lr, self.left_out, self.skipped = 0.0, 0, 0
+
+    def restore(self) -> None:
+        """Go on from the folder's last state, where it has one."""
+        found = self.folder.latest()
+        if not found:
+            return
+        step, state = found
+        place = load_state(state, self.learner, self.processes)
+        try:
+            self.loader.load_state_dict(place["loader"])
+        except ValueError as error:
+            raise RunError(
+                f"{state}: {error}: --resume wants the shards, processes and workers that the run began with"
+            ) from None
+        self.step, self.began_at, self.meter, self.clock = step, step, Meter(**place["meter"]), Clock(step)
+        self.skipped = self.loader.skipped
 
     def run(self) -> Summary:
         """Step until the last one; then sum up."""
@@ -194,8 +154,9 @@ class _Training:
                 last = self.step == train.steps
                 if last or self.step % train.log_every == 0:
                     self._write_line()
-                if last or self.step % train.save_every == 0:
-                    self._save()
+                state, sample = last or self.step % train.save_every == 0, last or self.step % train.sample_every == 0
+                if state or sample:
+                    self._keep(state=state, sample=sample)
         return self._summary(first_s or time.perf_counter())
 
     def _one_step(self, batches: Sequence[Mapping[str, Any]]) -> None:
@@ -257,54 +218,20 @@ class _Training:
             self.log.write(line)
         self.meter = Meter()
 
-    def _save(self) -> None:
-        """A state, and the pipeline of its averaged weights."""
+    def _keep(self, *, state: bool, sample: bool) -> None:
         self._look()
         with self.clock.aside():
-            if self.processes.main:
-                self.folder.begin_state(self.step)
-            self.processes.wait()
             place = {"step": self.step, "loader": self.feed.state, "meter": asdict(self.meter)}
-            save_state(self.folder.state_aside(self.step), self.learner, place, self.processes)
-            self.processes.wait()
-            weights = self._averaged()
-            if self.processes.main:
-                self.folder.finish_state(self.step)
-                self.folder.replace_pipeline(lambda path: self._write_pipeline(path, weights))
-            self.processes.wait()
-
-    def _averaged(self) -> dict[str, Tensor]:
-        """The network's tensors with the average in place of what learns: on the main process, on the CPU."""
-        out = {}
-        with self.learner.ema.shown():
-            for name, tensor in self.learner.network.state_dict().items():
-                full = whole(tensor)
-                if self.processes.main:
-                    out[name] = full.to("cpu", copy=True)
-        return out
-
-    def _write_pipeline(self, path: Path, weights: Mapping[str, Tensor]) -> None:
-        with torch.device("meta"):
-            network = DuetUNet.of(self.config.network)
-        network.load_state_dict(weights, assign=True)
-        network.save_pretrained(path / "network")
-
-    def _restore(self, step: int, state: Path) -> None:
-        place = load_state(state, self.learner, self.processes)
-        try:
-            self.loader.load_state_dict(place["loader"])
-        except ValueError as error:
-            raise RunError(
-                f"{state}: {error}: --resume wants the shards, processes and workers that the run began with"
-            ) from None
-        self.step, self.meter = step, Meter(**place["meter"])
+            video = self.keeper.keep(self.step, place, state=state, sample=sample)
+        if video:
+            self.log.video(video, self.step)
 
     def _summary(self, first_s: float) -> Summary:
         losses = [line["loss"] for line in self.folder.log_lines()] if self.processes.main else []
         tenth = max(1, len(losses) // 10)
         return Summary(
             out=str(self.folder.path),
-            key=self.loader.dataset.stream.refs[0].key,
+            key=self.keeper.shown.key if self.keeper.shown else "",
             steps=self.step,
             began_at=self.began_at,
             first_loss=_mean(losses[:tenth]),
@@ -317,29 +244,6 @@ class _Training:
             skipped=self.skipped,
             epochs=self.feed.state["epoch"],
         )
-
-
-def _clip(config: RunConfig, processes: Processes) -> ClipImageEncoder | None:
-    """The image encoder that does not learn; None where the network has its own."""
-    if config.network.image.kind == "conv":
-        return None
-    encoder = build_image_encoder(config.network.image, config.network.unet.cross_dim, config.base)
-    assert isinstance(encoder, ClipImageEncoder)
-    return encoder.to(processes.device)
-
-
-@contextmanager
-def _found(base: str) -> Iterator[None]:
-    """Raises RunError for pretrained modules that cannot be had."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if not base:
-            raise
-        raise RunError(
-            f"base: want pretrained modules from {base}, got {error}. Download them first, and give the folder: "
-            "--set base=FOLDER (--set base= begins from scratch)"
-        ) from error
 
 
 def _moved(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
