@@ -13,6 +13,7 @@ import numpy as np
 from av.container import InputContainer
 
 from datasets.video_file import (
+    EXACT,
     FAST,
     Damage,
     Painter,
@@ -60,11 +61,17 @@ def clip_facts(file: str | Path | bytes) -> ClipFacts:
 
 
 def read_frames(
-    file: str | Path | bytes, *, start: int = 0, frames: int | None = None, size: tuple[int, int] | None = None
+    file: str | Path | bytes,
+    *,
+    start: int = 0,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    exact: bool = False,
 ) -> Iterator[np.ndarray]:
     """Frames [start, start + frames) of a clip of ours in order, each (h, w, 3) uint8 RGB, from the nearest keyframe.
 
-    `size` is (h, w) to scale to. Raises VideoError when the file is damaged or holds fewer frames than asked for.
+    `size` is (h, w) to scale to; `exact` gives the very colours of read_source, in more time. Raises VideoError when
+    the file is damaged or holds fewer frames than asked for.
     """
     name = name_of(file)
     with open_video(file) as container:
@@ -78,7 +85,7 @@ def read_frames(
         damage, painter, position = Damage(), None, start
         while position < stop:
             for frame in decode(container, [stream], damage):
-                painter = painter or Painter(geometry_of(frame, stream, name), size, FAST)
+                painter = painter or Painter(geometry_of(frame, stream, name), size, EXACT if exact else FAST)
                 if frame.pts == position * index.step:
                     position += 1
                     yield painter.paint(frame)

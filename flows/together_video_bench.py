@@ -33,10 +33,11 @@ from tasks.batch import Env
 OUT, STORE = "out/together", "out/.store"
 CLIP_BYTES = 20e6  # of one video with all that is made of it
 WORST = 12  # clips that the page shows
+NOTES = 8  # ways in which videos differ from the real ones that are told one by one
 STEADY_FVD = 256  # pieces from which FVD is steady
 
-_NETWORKS = "; ".join(
-    f"{metric}={name}:PATH, {origin}" for metric, of in NETWORKS.items() for name, origin in of.items()
+_NETWORKS = "\n".join(
+    f"  {f'{metric}={name}:PATH':23}{origin}" for metric, some in NETWORKS.items() for name, origin in some.items()
 )
 EXAMPLES = f"""examples:
   python -m flows.together_video_bench --real out/duets --generated videos/ --weights weights/    videos/KEY.mp4
@@ -44,7 +45,9 @@ EXAMPLES = f"""examples:
   python -m flows.together_video_bench --real out/duets --ceiling --limit 4                       how high it can get
   python -m flows.together_video_bench --real out/duets --generated videos/ --features fid=inception:w.pth --json
 
-features: {_NETWORKS}
+features, and whose weights they take:
+{_NETWORKS}
+
 exit code: 0; 1 when the run failed; 2 for a command that cannot be run, or videos that cannot be compared.
 Everything made is kept in STORE: the same command again computes only what has changed since, and goes on where a
 stopped one was.
@@ -146,7 +149,7 @@ def _show(
     table = write_scores(out, scored, found)
     rows = {one.key: by_subject([one])[one.subject]["IDF1"] or 0.0 for one in first}
     worst = sorted(first, key=lambda one: (rows[one.key], one.key))[:WORST]
-    title = f"TogetherVideoBench: {len(keys)} clips"
+    title = f"TogetherVideoBench: {len(keys)} {'clip' if len(keys) == 1 else 'clips'}"
     page = write_page(out, title, tables, remarks, [(one, shown(one, env)) for one in worst])
     made = {
         "clips": len(keys), "subjects": found, "remarks": remarks,
@@ -162,7 +165,10 @@ def _remarks(scored: Sequence[Scored], sources: Sequence[FeatureSource]) -> list
     for one in scored:
         for note in one.notes if one.subject == scored[0].subject else ():
             notes.setdefault(note, []).append(one.key)
-    out += [f"{note} ({_clips(keys)})" for note, keys in notes.items()]
+    common = sorted(notes.items(), key=lambda item: -len(item[1]))
+    out += [f"{note} ({_clips(keys)})" for note, keys in common[:NOTES]]
+    if len(common) > NOTES:
+        out.append(f"{len(common) - NOTES} more such differences: see the notes in {FILE}")
     for one in scored:
         if one.turned_away:
             out.append(f"{one.key}, {one.subject}: nobody found, so all who drive count as missed: {one.turned_away}")

@@ -40,7 +40,7 @@ def write_page(
         remarks="\n".join(f"<li>{escape(remark)}</li>" for remark in remarks),
         tables="\n".join(table_html(table) for table in others),
         clips="\n".join(_card(scored) for scored, _ in videos),
-        count=len(videos),
+        heading=f"The {len(videos)} clips with the least IDF1" if len(videos) > 1 else "The clip",
     )
     write_atomic(out / PAGE, text.encode())
     return out / PAGE

@@ -95,7 +95,7 @@ def _rows(wanted: Wanted) -> dict[str, Mapping[str, Any]]:
     for key in wanted.keys:
         if key not in rows:
             raise UsageError(f"--key {key}: want a sample of {wanted.real}, got no such key{near(key, rows)}")
-    some = {key: row for key, row in sorted(rows.items()) if not wanted.keys or key in wanted.keys}
+    some: dict[str, Mapping[str, Any]] = {key: rows[key] for key in sorted(set(wanted.keys) or rows)}
     if wanted.split is not None:
         some = {key: row for key, row in some.items() if row["split"] == wanted.split}
     if not some:
@@ -114,7 +114,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def prepared(jobs: Sequence[Job], plan: Plan) -> list[Ready]:
     """Every video there and lined up. Raises UsageError that names all that cannot be compared."""
-    ready = _on_workers("videos", make_ready, [(job, plan.env) for job in jobs], plan.workers)
+    ready = _on_workers("videos", make_ready, [(job, plan.sources, plan.env) for job in jobs], plan.workers)
     wrong = [one.trouble for one in ready if one.trouble]
     if wrong:
         raise UsageError("\n".join([f"{len(wrong)} of {len(ready)} videos cannot be compared:", *wrong]))

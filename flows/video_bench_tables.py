@@ -50,12 +50,16 @@ def main_table(found: Mapping[str, Figures], clips: int) -> Table:
             [
                 "" if one.track == track else one.track,
                 f"{one.name.replace('_', ' ')} {arrow[one.better]}",
-                *(_cell(row[one.name]) for row in found.values()),
+                *(_cell(row[one.name], one.name) for row in found.values()),
                 one.about,
             ]
         )
         track = one.track
-    return Table(title=f"TogetherVideoBench, {clips} clips", head=("track", "figure", *found, "what it is"), rows=rows)
+    return Table(
+        title=f"all {clips} together" if clips > 1 else "the one clip",
+        head=("track", "figure", *found, "what it is"),
+        rows=rows,
+    )
 
 
 def clip_table(scored: Sequence[Scored]) -> Table:
@@ -63,7 +67,7 @@ def clip_table(scored: Sequence[Scored]) -> Table:
     rows = []
     for one in scored:
         found = figures([one])
-        rows.append([one.key, one.subject, *(_cell(found[name]) for name in SHOWN)])
+        rows.append([one.key, one.subject, *(_cell(found[name], name) for name in SHOWN)])
     return Table(title="clip by clip", head=("clip", "video", *(n.replace("_", " ") for n in SHOWN)), rows=rows)
 
 
@@ -88,5 +92,5 @@ def _row(one: Scored) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else figure(value)
+def _cell(value: float | None, name: str) -> str:
+    return "-" if value is None else f"{value:.0f}" if name == "IDSW" else figure(value)

@@ -12,7 +12,7 @@ from datasets.shards import read_sample
 from datasets.video import VideoError
 from flows.bench_take import Config, light_stages
 from tasks import beside_real, coherence, compare, detect, generated, probe, quality
-from tasks.backends.video_features import FeatureSource
+from tasks.backends.video_features import FeatureError, FeatureSource, check_size
 from tasks.batch import Batch, Env, Item, Refused
 
 GENERATED, CEILING = "generated", "ceiling"
@@ -53,7 +53,7 @@ class Scored:
     turned_away: str = ""  # by which stage nobody was found, and why
 
 
-def make_ready(job: Job, env: Env) -> Ready:
+def make_ready(job: Job, sources: tuple[FeatureSource, ...], env: Env) -> Ready:
     """Have the video and line it up: all that can be wrong with it shows here, before anything is measured."""
     key = str(job.row["key"])
     try:
@@ -69,8 +69,10 @@ def make_ready(job: Job, env: Env) -> Ready:
             item, _ = probe.STAGE.make(replace(source, key=key), probe.Config(), env)
             found = probe.source_of(item)
             config = compare.Config(size=(found.height, found.width), fps=found.fps, frames=found.frames)
+        for one in sources:
+            check_size(one, config.size, item.source)
         return Ready(key=key, item=item, compare=config, notes=compare.lined(item, config).notes)
-    except (Refused, ShardError, VideoError, OSError) as error:
+    except (Refused, ShardError, VideoError, FeatureError, OSError) as error:
         return Ready(key=key, trouble=" ".join(str(error).split()))
 
 

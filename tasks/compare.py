@@ -81,10 +81,12 @@ def lined(item: Item, config: Config) -> Lined:
 def real_pictures(item: Item, config: Config) -> Generator[np.ndarray, None, None]:
     """The real frames that are compared, at the generated video's size: (h, w, 3) uint8 RGB each.
 
-    Scaled and cut as the training stream does it, so that a generator that is right gives just these.
+    Scaled and cut as the training stream does it, so that a generator that is right gives just these; at the clip's
+    own size decoded as a generated video is, so that a copy is equal.
     """
     beside = lined(item, config)
-    decoded = read_frames(item.folder(REAL) / "clip.mp4", size=beside.view.scaled)
+    scaled = beside.view.scaled
+    decoded = read_frames(item.folder(REAL) / "clip.mp4", size=scaled, exact=scaled == beside.view.source)
     with contextlib.closing(decoded):  # type: ignore[type-var]
         position, picture = -1, None
         for wanted in beside.frame.tolist():

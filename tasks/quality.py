@@ -59,7 +59,7 @@ def beside(item: Item, config: CompareConfig) -> Iterator[tuple[np.ndarray, np.n
     grid, everybody = across.view.grid(), np.arange(people.num_people) * people.num_frames
     both = zip(pictures(item, config), real_pictures(item, config), across.frame.tolist(), strict=True)
     for made, real, frame in both:
-        yield made, real, sample_masks(people.mask, everybody + frame, grid).any(0)
+        yield made, real, np.asarray(sample_masks(people.mask, everybody + frame, grid).any(0))
 
 
 STAGE = Stage(name="quality", version=VERSION, inputs=("compare",), compute=compute)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,6 +27,7 @@ NETWORKS = {
     "fvd": {"i3d": "StyleGAN-V's i3d_torchscript.pt"},
 }
 FORM = "METRIC=NETWORK:PATH, such as lpips=alex:alexnet-owt-7be5be79.pth"
+LEAST_SIDE = {"lpips": 64}  # pixels a side, less of which leave nothing of a backbone's last layer
 CLIP = 16  # frames that I3D is shown at a time
 _SHORT = 224  # pixels of the shorter side that I3D sees
 _BATCH = 8
@@ -65,6 +66,16 @@ def feature_source(text: str) -> FeatureSource:
     source = FeatureSource(metric=metric, network=network, path=str(Path(path).absolute()), sha256=digest)
     _loaded(source, "cpu")
     return source
+
+
+def check_size(source: FeatureSource, size: tuple[int, int], name: str) -> None:
+    """Raise FeatureError for a video (h, w) that is too small for a network."""
+    least = LEAST_SIDE.get(source.metric, 1)
+    if min(size) < least:
+        raise FeatureError(
+            f"{name}: want {least} pixels a side or more for --features {source.metric}=..., got {size[1]}x{size[0]}; "
+            "leave that out"
+        )
 
 
 def measure(source: FeatureSource, frames: Iterable[Pair], device: str) -> dict[str, np.ndarray]:
@@ -122,7 +133,7 @@ def _lpips(source: FeatureSource, device: str) -> Callable[..., np.ndarray]:
     from torchmetrics.functional.image.lpips import _LPIPS
 
     state = torch.load(source.path, map_location="cpu", weights_only=True)
-    network = _LPIPS(pretrained=True, net=source.network, pnet_rand=True)
+    network = _LPIPS(pretrained=True, net=cast("Any", source.network), pnet_rand=True)
     wanted = network.net.state_dict()
     # torchmetrics cuts torchvision's `features` into slices and keeps the numbers of its layers.
     network.net.load_state_dict({name: state[f"features.{name.partition('.')[2]}"] for name in wanted})

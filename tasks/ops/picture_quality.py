@@ -16,8 +16,7 @@ def quality(made: np.ndarray, real: np.ndarray, where: np.ndarray | None = None)
     """(PSNR in dB, SSIM, L1 as a share of the full range) of two (h, w, 3) uint8 pictures.
 
     With `where`, an (h, w) bool mask, over its pixels alone; NaN where it is empty. Raises ValueError for pictures of
-    different sizes. See `psnr`, `ssim_map`; SSIM over the whole picture leaves out the rim that the window overlaps, as
-    its authors do.
+    different sizes. See `psnr`, `ssim_map`: all three are torchmetrics', to rounding.
     """
     if made.shape != real.shape or made.shape[2:] != (3,) or made.dtype != np.uint8 or real.dtype != np.uint8:
         raise ValueError(
@@ -28,11 +27,8 @@ def quality(made: np.ndarray, real: np.ndarray, where: np.ndarray | None = None)
     if where is not None:
         if not where.any():
             return (float("nan"),) * 3
-        off, shown = off[where], similar[where]
-    else:
-        rim = _WINDOW // 2
-        shown = similar[rim:-rim, rim:-rim]
-    return psnr(float(np.square(off, dtype=np.float64).mean())), float(shown.mean()), float(np.abs(off).mean() / 255)
+        off, similar = off[where], similar[where]
+    return psnr(float(np.square(off, dtype=np.float64).mean())), float(similar.mean()), float(np.abs(off).mean() / 255)
 
 
 def psnr(mse: float, top: float = 255.0) -> float:
