@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,27 +37,41 @@ def write_side_by_side(path: str | Path, columns: Mapping[str, np.ndarray], fps:
     height = max(HEIGHT, *(column.shape[1] for column in columns.values()))
     height += height % 2
     head = _titles(columns, height)
+    rows = (np.concatenate([head, _row(columns, t, height, head.shape[1])]) for t in range(length))
+    write_video(path, rows, fps)
+
+
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float | Fraction) -> None:
+    """An mp4 of frames (H, W, 3) uint8 RGB in the shards' encoding. The file is whole or not there.
+
+    Raises ValueError for no frames, odd sides, or frames of different shapes.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    coming = iter(frames)
+    first = next(coming, None)
+    if first is None:
+        raise ValueError(f"{path.name}: want at least one frame, got none")
     try:
-        with VideoWriter(
-            aside, fps=Fraction(fps).limit_denominator(1001), size=(head.shape[0] + height, head.shape[1])
-        ) as writer:
-            for t in range(length):
-                writer.write(np.concatenate([head, _row(columns, t, height, head.shape[1])]))
+        with VideoWriter(aside, fps=Fraction(fps).limit_denominator(1001), size=first.shape[:2]) as writer:
+            for frame in chain([first], coming):
+                writer.write(frame)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def columns_of(example: Mapping[str, Any], generated: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns that show what was generated, (T, H, W, 3) uint8, for an example of model/windows.py (no batch)."""
+def columns_of(example: Mapping[str, Any], generated: np.ndarray, video: str = "truth") -> dict[str, np.ndarray]:
+    """The columns that show what was generated, (T, H, W, 3) uint8, for an example of model/windows.py (no batch).
+
+    `video` is the title over the example's own frames.
+    """
     return {
         "reference": _pictures(example["reference"])[None],
         "pose and mask": people_pictures(example),
         "generated": generated,
-        "truth": _pictures(example["video"]),
+        video: _pictures(example["video"]),
     }
 
 
