@@ -84,13 +84,13 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
     env = Env(
         store=Store(str(Path(arguments.store).absolute())),
         weights=arguments.weights and str(Path(arguments.weights).absolute()),
-        device=arguments.device,
+        device=arguments.device or "cpu",
         threads=max(1, cores() // arguments.workers),
     )
     wanted = Wanted(
         real=arguments.real, generated=arguments.generated, keys=tuple(arguments.keys), split=arguments.split,
         limit=arguments.limit, frames=arguments.frames, steps=arguments.steps, guidance=arguments.guidance,
-        seed=arguments.seed,
+        seed=arguments.seed, device=arguments.device,
     )  # fmt: skip
     jobs, remarks = jobs_of(wanted, env)
     subjects = [*([GENERATED] if arguments.generated else []), *([CEILING] if arguments.ceiling else [])]
@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="DIR", default=OUT, help=f"where {FILE} and {PAGE} go (default: {OUT})")
     add("--weights", metavar="DIR", help="where the detectors' weights are looked for first; then cache, then network")
     add("--store", metavar="DIR", default=STORE, help=f"artifacts that later runs reuse (default: {STORE})")
-    add("--device", default="cpu", metavar="DEVICE", help="of the networks: cpu, cuda, cuda:1 (default: cpu)")
+    add("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: cpu to score, model.generate's to generate)")
     add("--workers", type=int, default=cores(), metavar="N", help="worker processes (default: one a core)")
     add(
         "--set", dest="settings", action="append", default=[], metavar="STAGE.FIELD=VALUE",

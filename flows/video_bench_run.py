@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from datasets.members import ShardError
 from flows.bench_crossings import begin_bench_worker
 from flows.bench_take import Config
 from flows.errors import Interrupted, UsageError
 from flows.progress import current
 from flows.shown import near, rows_of
-from flows.video_bench_take import Job, Ready, Scored, make_ready, score
+from flows.video_bench_take import Job, Ready, Scored, make_ready, score, with_video
 from tasks import generated
 from tasks.backends.video_features import FeatureSource
-from tasks.batch import Env
+from tasks.batch import Env, Refused
 
 R = TypeVar("R")
 _LISTED = 3
+BESIDE = ".side-by-side"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class Wanted:
     steps: int | None = None
     guidance: float | None = None
     seed: int = 0
+    device: str | None = None  # None: as model.generate chooses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +66,15 @@ def jobs_of(wanted: Wanted, env: Env) -> tuple[list[Job], list[str]]:
             guidance=wanted.guidance, seed=wanted.seed,
         )  # fmt: skip
         run = str(folder.absolute())
-        return [Job(out=wanted.real, row=row, run=run, generate=made) for row in _first(rows, wanted)], []
+        rows_of_run = _first(rows, wanted)
+        return [Job(out=wanted.real, row=row, run=run, generate=made, device=wanted.device) for row in rows_of_run], []
     return _jobs_in(folder, rows, wanted)
 
 
 def _jobs_in(folder: Path, rows: Mapping[str, Mapping[str, Any]], wanted: Wanted) -> tuple[list[Job], list[str]]:
     """The jobs of a folder of KEY.mp4."""
-    files = {path.stem: path for path in sorted(folder.glob("*.mp4"))}
+    # model.generate puts a video for people beside each.
+    files = {path.stem: path for path in sorted(folder.glob("*.mp4")) if not path.stem.endswith(BESIDE)}
     absent = [key for key in rows if key not in files]
     if wanted.keys and absent:
         raise UsageError(f"--generated {folder}: want {absent[0]}.mp4 of --key {absent[0]}, got no such file")
@@ -114,11 +119,29 @@ def _listed(names: Sequence[str]) -> str:
 
 def prepared(jobs: Sequence[Job], plan: Plan) -> list[Ready]:
     """Every video there and lined up. Raises UsageError that names all that cannot be compared."""
+    jobs = [_generated(job, plan.env) for job in _counted("generate", jobs)] if jobs[0].run else jobs
     ready = _on_workers("videos", make_ready, [(job, plan.sources, plan.env) for job in jobs], plan.workers)
     wrong = [one.trouble for one in ready if one.trouble]
     if wrong:
         raise UsageError("\n".join([f"{len(wrong)} of {len(ready)} videos cannot be compared:", *wrong]))
     return ready
+
+
+def _generated(job: Job, env: Env) -> Job:
+    """One after the other, in this process: a generator fills a machine, and what stops us stops it."""
+    try:
+        return with_video(job, env)
+    except (Refused, ShardError) as error:
+        raise UsageError(f"{error}") from error
+
+
+def _counted(title: str, jobs: Sequence[Job]) -> Iterator[Job]:
+    """The jobs, each counted when the next one is asked for."""
+    reporter = current()
+    reporter.begin(title, len(jobs))
+    for job in jobs:
+        yield job
+        reporter.advance(title, 1, [])
 
 
 def scored_of(ready: Sequence[Ready], plan: Plan) -> list[Scored]:
@@ -128,10 +151,16 @@ def scored_of(ready: Sequence[Ready], plan: Plan) -> list[Scored]:
 
 
 def _on_workers(title: str, function: Callable[..., R], work: Sequence[tuple[Any, ...]], workers: int) -> list[R]:
-    """A function of each tuple of arguments, in order. Raises Interrupted when a worker is lost."""
+    """A function of each tuple of arguments, in order; a single worker is this process. Raises Interrupted when a
+    worker is lost."""
     reporter, out = current(), list[R]()
     reporter.begin(title, len(work))
     context = multiprocessing.get_context("spawn")
+    if workers == 1:  # no process to start: the same function, the same place for what it makes
+        for arguments in work:
+            out.append(function(*arguments))
+            reporter.advance(title, 1, [])
+        return out
     threads = max(1, work[0][-1].threads) if work else 1
     with ProcessPoolExecutor(min(workers, max(len(work), 1)), context, begin_bench_worker, (threads,)) as pool:
         futures = [pool.submit(function, *arguments) for arguments in work]

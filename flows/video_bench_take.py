@@ -27,6 +27,7 @@ class Job:
     video: str | None = None
     run: str | None = None
     generate: generated.Config | None = None
+    device: str | None = None  # that it is generated on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +59,6 @@ def make_ready(job: Job, sources: tuple[FeatureSource, ...], env: Env) -> Ready:
     key = str(job.row["key"])
     try:
         item = _real_item(job, env)
-        if job.run is not None and job.generate is not None:
-            item = generated.generated(item, Path(job.run), str(Path(job.out).absolute()), job.generate, env)
-            item = replace(item, path=str(item.folder("generate") / generated.VIDEO))
         if not item.path:
             clip = compare.real_clip(item)
             config = compare.Config(size=clip.size, fps=clip.fps, frames=clip.frames)
@@ -74,6 +72,19 @@ def make_ready(job: Job, sources: tuple[FeatureSource, ...], env: Env) -> Ready:
         return Ready(key=key, item=item, compare=config, notes=compare.lined(item, config).notes)
     except (Refused, ShardError, VideoError, FeatureError, OSError) as error:
         return Ready(key=key, trouble=" ".join(str(error).split()))
+
+
+def with_video(job: Job, env: Env) -> Job:
+    """The job with its video generated, where it comes from a run. Raises Refused where it cannot be."""
+    if job.run is None or job.generate is None:
+        return job
+    item = _real_item(job, env)
+    asked = job.generate
+    if asked.frames is not None:
+        asked = replace(asked, frames=min(asked.frames, compare.real_clip(item).frames))
+    out = str(Path(job.out).absolute())
+    item = generated.generated(item, Path(job.run), out, asked, env, job.device)
+    return replace(job, video=str(item.folder("generate") / generated.VIDEO))
 
 
 def _real_item(job: Job, env: Env) -> Item:

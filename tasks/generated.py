@@ -19,7 +19,7 @@ from tasks.probe import sha256_of
 
 VERSION = 1
 VIDEO = "video.mp4"
-PIPELINE, MODEL_INDEX = "pipeline", "model_index.json"
+PIPELINE, MODEL_INDEX, RUN_CONFIG = "pipeline", "model_index.json", "config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +47,22 @@ def pipeline_of(path: Path) -> Path | None:
 
 
 def pipeline_digest(folder: Path, store: Store) -> str:
-    """32 hex digits over the names and bytes of a pipeline's files."""
+    """32 hex digits over a pipeline's files, by name and bytes, and the run's configuration where it has one."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     digest = hashlib.sha256()
+    config = folder.parent / RUN_CONFIG
+    if folder.name == PIPELINE and config.is_file():
+        digest.update(config.read_bytes())
     for path in files:
         digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path, store)}\n".encode())
     return digest.hexdigest()[:32]
 
 
-def compute(run: Path, shards: str, item: Item, config: Config, env: Env, out: Path) -> None:
+def compute(run: Path, shards: str, device: str | None, item: Item, config: Config, env: Env, out: Path) -> None:
     """Run the command. Raises Refused with the last line that it said where it fails."""
     command = [
         sys.executable, "-m", "model.generate", "--checkpoint", str(run), "--shards", shards, "--key", item.key,
-        *config.options(), "--out", str(out / VIDEO),
+        *config.options(), *(("--device", device) if device else ()), "--out", str(out / VIDEO),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode or not (out / VIDEO).is_file():
@@ -70,7 +73,8 @@ def compute(run: Path, shards: str, item: Item, config: Config, env: Env, out: P
             other.unlink()  # a side-by-side video: the bench draws its own
 
 
-def generated(item: Item, run: Path, shards: str, config: Config, env: Env) -> Item:
-    """The item with its generated video, made or from the store."""
-    stage = Stage(name="generate", version=VERSION, inputs=(REAL,), compute=functools.partial(compute, run, shards))
+def generated(item: Item, run: Path, shards: str, config: Config, env: Env, device: str | None = None) -> Item:
+    """The item with its generated video, made or from the store. `device` None: as the command chooses."""
+    compute_here = functools.partial(compute, run, shards, device)
+    stage = Stage(name="generate", version=VERSION, inputs=(REAL,), compute=compute_here)
     return stage.make(item, config, env)[0]
