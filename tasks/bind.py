@@ -18,7 +18,7 @@ from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
 from tasks.ops.onlookers import OnlookerLimits
 
-VERSION = 10
+VERSION = 11
 NEVER = 2.0  # an intersection over union that no boxes have
 
 
@@ -35,7 +35,7 @@ class Config:
     clinch: float = 0.35  # and from which a tracklet is cut where it is closest
     fill_s: float = 0.25  # gaps up to this are interpolated, longer ones left open
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
-    doubt: float = 0.65  # certainty, 0..1, below which a step from track to track becomes an event
+    doubt: float = 0.6  # probability, 0..1, below which a step from track to track becomes an event
 
     def __post_init__(self) -> None:
         if self.people is not None and not 1 <= self.people <= self.max_people:

@@ -9,7 +9,8 @@ import pytest
 
 from tasks.ops.bind_assign import NOBODY, Problem, assign
 from tasks.ops.bind_cost import Network
-from tasks.ops.bind_swaps import exchanged, exchanges, likeness, margins, settle
+from tasks.ops.bind_doubt import alternatives
+from tasks.ops.bind_swaps import exchanged, exchanges, likeness, settle
 
 
 def problem(seed: int, people: int, tracks: int) -> Problem:
@@ -62,14 +63,22 @@ NETWORK = Network(first=FIRST, stop=FIRST + 9, link=LINK, start=np.zeros(6), end
 CHAINS = [[0, 2, 4], [1, 3, 5]]
 
 
-def test_margins_say_what_the_cheapest_exchange_at_each_step_costs() -> None:
+def cheapest(alike: np.ndarray) -> list[list[float]]:
+    """The cheapest exchange at each step of CHAINS."""
+    views = alternatives(CHAINS, NETWORK, alike, np.ones(6, bool))
+    return [[min(among_all) for among_all, _ in steps] for steps in views]
+
+
+def test_alternatives_say_what_each_exchange_at_each_step_costs() -> None:
     # Without looks an exchange of the middle pieces would have to change over twice.
-    assert margins(CHAINS, NETWORK, np.zeros((6, 6))) == [[6.0, 1.0], [6.0, 1.0]]
+    assert cheapest(np.zeros((6, 6))) == [[6.0, 1.0], [6.0, 1.0]]
+    for steps in alternatives(CHAINS, NETWORK, np.zeros((6, 6)), np.ones(6, bool)):
+        assert all(sorted(among_all) == sorted(among_sure) for among_all, among_sure in steps), "all tracks are sure"
 
 
 def test_looks_of_all_that_changes_hands_count() -> None:
     alike = np.where((np.arange(6)[:, None] - np.arange(6)) % 2 == 0, 3.0, -3.0)
-    by_looks = margins(CHAINS, NETWORK, alike)
+    by_looks = cheapest(alike)
     assert by_looks[0][1] > 1.0 + 3.0
     assert by_looks[0][1] == by_looks[1][1]
 
@@ -79,16 +88,54 @@ def test_a_wrong_assignment_is_settled() -> None:
     assert settle([[0, 3, 4], [1, 2, 5]], NETWORK, alike) == CHAINS
 
 
-def test_an_exchange_costs_what_it_says() -> None:
-    alike = np.random.default_rng(3).normal(0, 2, (6, 6))
+def random_network(seed: int, tracks: int) -> Network:
+    """Short tracks, one after another, so that any may follow any before it; random costs, for starts and ends too."""
+    rng = np.random.default_rng(seed)
+    first = np.arange(tracks) * 3
+    link = np.where(np.triu(np.ones((tracks, tracks), bool), 1), rng.normal(0, 3, (tracks, tracks)), np.inf)
+    return Network(
+        first=first, stop=first + 2, link=link, start=rng.random(tracks) * 4, end=rng.random(tracks) * 4,
+        nobody=np.full(tracks, 50.0),
+    )  # fmt: skip
+
+
+def total(chains: list[list[int]], network: Network, alike: np.ndarray) -> float:
+    """What an assignment costs, written out."""
+    steps = sum(float(network.link[a, b]) for chain in chains for a, b in itertools.pairwise(chain))
+    ends = sum(float(network.start[chain[0]] + network.end[chain[-1]]) for chain in chains if chain)
+    return steps + ends - sum(likeness(chain, alike) for chain in chains)
+
+
+def random_alike(seed: int, tracks: int) -> np.ndarray:
+    alike = np.random.default_rng(seed).normal(0, 2, (tracks, tracks))
     alike = alike + alike.T
-    np.fill_diagonal(alike, 4.0)
+    np.fill_diagonal(alike, 1.0)
+    return alike
 
-    def total(chains: list[list[int]]) -> float:
-        steps = sum(LINK[a, b] for chain in chains for a, b in itertools.pairwise(chain))
-        return float(steps - sum(likeness(chain, alike) for chain in chains))
 
-    found = list(exchanges(CHAINS, NETWORK, alike))
-    assert found
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "chains",
+    [
+        pytest.param([[0, 2, 4], [1, 3, 5]], id="in turn"),
+        pytest.param([[0, 1, 6, 7], [2, 3, 4, 5, 8]], id="one is gone while the other has four tracks"),
+        pytest.param([[0, 8], [1, 2, 3, 4], [5, 6, 7]], id="three people"),
+    ],
+)
+def test_an_exchange_costs_what_it_says(chains: list[list[int]], seed: int) -> None:
+    tracks = sum(len(chain) for chain in chains)
+    network, alike = random_network(seed, tracks), random_alike(seed, tracks)
+    found = list(exchanges(chains, network, alike))
+    assert any(i == k or j == m for (i, j), (k, m) in ((one.begin, one.stop) for one in found)), "one only gives"
     for one in found:
-        assert total(exchanged(CHAINS, one)) - total(CHAINS) == pytest.approx(one.cost)
+        after = exchanged(chains, one)
+        assert all(after), "nobody loses all tracks"
+        assert total(after, network, alike) - total(chains, network, alike) == pytest.approx(one.cost)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_settling_ends_where_no_exchange_is_better(seed: int) -> None:
+    network, alike = random_network(seed, 12), random_alike(seed, 12)
+    chains = settle([[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]], network, alike)
+    assert sorted(i for chain in chains for i in chain) == list(range(12))
+    assert min(one.cost for one in exchanges(chains, network, alike)) >= -1e-6

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tasks.ops.bind_cost import Network
+from tasks.ops.bind_doubt import alternatives, left_open, probability
 from tasks.ops.bind_events import unexplained
 from tasks.ops.bind_motion import MotionScales, first_end, last_end, overlap, unsteadiness
-from tasks.ops.bind_swaps import margins
 from tasks.ops.cast import LeftOut, Shot
 from tasks.ops.stature import by_stature, statures
 from tests.test_bind_evidence import FPS, track
@@ -90,28 +90,34 @@ def network(within: float, across: float) -> Network:
     )  # fmt: skip
 
 
+def cheapest(chains: list[list[int]], network: Network, alike: np.ndarray, clear: np.ndarray, least: int = 1) -> list:
+    """At each step of each chain what the cheapest exchange costs, of all tracks; infinite where there is none."""
+    views = alternatives(chains, network, alike, clear, least)
+    return [[min(among_all, default=float("inf")) for among_all, _ in steps] for steps in views]
+
+
 @pytest.mark.parametrize(
     ("within", "across", "margin"),
     [
         pytest.param(4.0, 4.0, 8.0, id="both views agree"),
         pytest.param(4.0, 0.0, 4.0, id="fragments tell, the clear pieces do not"),
-        pytest.param(4.0, -4.0, 0.0, id="the two views contradict each other: no certainty"),
+        pytest.param(4.0, -4.0, 0.0, id="the two views contradict each other"),
     ],
 )
 def test_a_contact_is_weighed_from_both_views(within: float, across: float, margin: float) -> None:
-    steps = margins([[0, 2, 4, 6], [1, 3, 5, 7]], network(within, across), np.zeros((8, 8)), _CLEAR)
+    steps = cheapest([[0, 2, 4, 6], [1, 3, 5, 7]], network(within, across), np.zeros((8, 8)), _CLEAR)
     assert steps == [[margin] * 3, [margin] * 3]
 
 
 def test_an_exchange_of_a_moment_is_not_counted() -> None:
     cheap = network(1.0, 50.0)
     chains = [[0, 2, 4, 6], [1, 3, 5, 7]]
-    assert margins(chains, cheap, np.zeros((8, 8)), _CLEAR)[0][0] == 4.0
+    assert cheapest(chains, cheap, np.zeros((8, 8)), _CLEAR)[0][0] == 4.0
     # The fragments 2 and 3, two frames long, may change hands alone; 4 and 5 last for eight.
-    longer = margins(chains, cheap, np.zeros((8, 8)), _CLEAR, least=3)[0]
+    longer = cheapest(chains, cheap, np.zeros((8, 8)), _CLEAR, least=3)[0]
     assert longer == [4.0, 4.0, 4.0]
     # Ten frames: all fragments, or all from the last step on.
-    assert margins(chains, cheap, np.zeros((8, 8)), _CLEAR, least=11)[0] == [51.0, 51.0, np.inf]
+    assert cheapest(chains, cheap, np.zeros((8, 8)), _CLEAR, least=11)[0] == [51.0, 51.0, np.inf]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +148,55 @@ def test_a_clear_piece_between_two_contacts_is_weighed_from_both_views() -> None
         nobody=np.full(10, 50.0),
     )  # fmt: skip
     clear = np.repeat([True, False, True, False, True], 2)
-    steps = margins([[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]], network, alike, clear, least=5)
+    steps = cheapest([[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]], network, alike, clear, least=5)
     # Over at one contact and back at the other: two steps of each kind for each of two people, either kind by half.
     assert steps == [[(4 * 1.0 + 4 * 3.0) / 2] * 4] * 2
+
+
+def test_what_the_sure_tracks_alone_say_is_a_view_of_its_own() -> None:
+    # Fragments forbid the exchange (they lie side by side, and change over at no price that could be paid); from clear
+    # piece to clear piece it would cost next to nothing: nobody knows who came out of the contact.
+    views = alternatives([[0, 2, 4, 6], [1, 3, 5, 7]], network(1e9, 0.5), np.zeros((8, 8)), _CLEAR)
+    assert views[0] == views[1]
+    for among_all, among_sure in views[0]:
+        assert min(among_all) > 1e8
+        assert among_sure == [1.0]
+    assert probability(views[0][0]) == pytest.approx(1 / (1 + np.exp(-0.5)))
+
+
+def test_alternatives_add_up() -> None:
+    alone, three = probability([[2.0], []]), probability([[2.0, 2.0, 2.0], []])
+    assert three < alone < 1
+    assert probability([[], [2.0]]) == alone, "of two views the one in doubt counts"
+    assert probability([[-3.0], []]) == 0.5, "what would be better still is as likely as what stands"
+
+
+def test_a_moment_that_may_be_anybodys_is_left_open() -> None:
+    # Person a goes by clear pieces 0 and 3; b by 1 and 4; the fragment 2, six frames, fits b as well as a.
+    first, stop = np.array([0, 0, 20, 30, 30]), np.array([20, 20, 26, 60, 60])
+    link = np.full((5, 5), np.inf)
+    link[0, 3] = link[1, 4] = 0.0
+    link[0, 4] = link[1, 3] = 20.0
+    chains, clear = [[0, 2, 3], [1, 4]], np.array([True, True, False, True, True])
+
+    def after(nats: float) -> list[list[int]]:
+        link[0, 2] = link[2, 3] = 0.0
+        link[1, 2] = link[2, 4] = nats
+        net = Network(first=first, stop=stop, link=link, start=np.zeros(5), end=np.zeros(5), nobody=np.full(5, 50.0))
+        return left_open(chains, net, np.zeros((5, 5)), clear, least=3, fps=FPS)
+
+    assert after(0.5) == [[0, 3], [1, 4]], "one nat for either: open"
+    assert after(4.0) == chains, "eight nats: it is a's"
+    stop[2] = 20 + round(0.6 * FPS)
+    first[3:], stop[3:] = 50, 80
+    assert after(0.5) == chains, "what lasts longer is somebody's, and a doubt"
+
+
+def test_nobody_is_left_without_a_track() -> None:
+    # Person a is seen for a moment only, and which of the two boxes of that moment is theirs cannot be told.
+    first, stop = np.array([0, 20, 20, 30]), np.array([20, 26, 26, 60])
+    link = np.full((4, 4), np.inf)
+    link[0, 1] = link[0, 2] = link[1, 3] = link[2, 3] = 0.0
+    net = Network(first=first, stop=stop, link=link, start=np.zeros(4), end=np.zeros(4), nobody=np.full(4, 50.0))
+    chains = [[2], [0, 1, 3]]
+    assert left_open(chains, net, np.zeros((4, 4)), np.ones(4, bool), least=3, fps=FPS) == chains

@@ -1,6 +1,6 @@
-"""Chains of tracks -> by how much the best assignment is better than the next best in which two people are exchanged.
+"""Chains of tracks -> by how much what stands is better than each assignment in which two people are exchanged.
 
-The next best that matters is one in which, from some moment on or for a while, two people go by each other's name. All
+The others that matter are those in which, from some moment on or for a while, two people go by each other's name. All
 such exchanges of two people at the places where their tracks end and begin are weighed with everything that is known:
 the steps at both ends, and the looks of all that would change hands, before and after.
 """
@@ -51,12 +51,38 @@ def exchanges(
                 cost=to_end + looks.worse((i, len(a)), (j, len(b))),
             )  # fmt: skip
             for k, m, second, wider in places[n + 1 : n + 1 + _AHEAD]:
-                if k >= i and m >= j and (k, m) != (i, j):
-                    steps = first + second
-                    if sure is not None and sure_a.between(i, k) + sure_b.between(j, m):
-                        steps = (steps + wide + wider) / 2
-                    cost = steps + looks.worse((i, k), (j, m))
-                    yield Exchange(people=(p, q), begin=(i, j), stop=(k, m), cost=cost)
+                if k < i or m < j or _leaves_nobody((i, k, len(a)), (j, m, len(b))):
+                    continue
+                steps = first + second if k > i and m > j else _handed((a, i, k), (b, j, m), network)
+                u, v, w, x = sure_a.count[i], sure_a.count[k], sure_b.count[j], sure_b.count[m]
+                if sure is not None and (v > u or x > w):
+                    if _leaves_nobody((u, v, len(sure_a.chain)), (w, x, len(sure_b.chain))):
+                        continue
+                    both = v > u and x > w
+                    over = wide + wider if both else _handed((sure_a.chain, u, v), (sure_b.chain, w, x), network)
+                    steps = (steps + over) / 2
+                yield Exchange(
+                    people=(p, q), begin=(i, j), stop=(k, m), cost=steps + looks.worse((i, k), (j, m))
+                )  # fmt: skip
+
+
+def _leaves_nobody(of_a: tuple[int, int, int], of_b: tuple[int, int, int]) -> bool:
+    """Whether somebody gives all tracks away and gets none: (first of the stretch, one past it, number of tracks)."""
+    (i, k, n), (j, m, o) = of_a, of_b
+    return (i == 0 and k == n and j == m) or (j == 0 and m == o and i == k)
+
+
+def _handed(of_a: tuple[list[int], int, int], of_b: tuple[list[int], int, int], network: Network) -> float:
+    """Nats by which it is worse, from track to track, that a[i:k] and b[j:m] change hands, where one of both is empty:
+    whoever gives a stretch away goes on over the hole, and whoever gets it no longer goes past it."""
+    (a, i, k), (b, j, m) = of_a, of_b
+    if m > j:
+        a, i, k, b, j, m = b, j, m, a, i, k
+    if k == i:
+        return 0.0
+    given = _step(a, i, a, k, network) - _step(a, i, a, i, network) - _step(a, k, a, k, network)
+    taken = _step(b, j, a, i, network) + _step(a, k, b, j, network) - _step(b, j, b, j, network)
+    return given + taken
 
 
 def exchanged(chains: list[list[int]], by: Exchange) -> list[list[int]]:
@@ -80,25 +106,7 @@ def settle(
     return chains
 
 
-def margins(
-    chains: list[list[int]], network: Network, alike: np.ndarray, sure: np.ndarray | None = None, least: int = 1
-) -> list[list[float]]:
-    """For each chain and each step of it from track to track: what the cheapest exchange there costs.
-
-    least: frames from which an exchange counts, of all that changes hands.
-    """
-    out = [[float("inf")] * max(len(chain) - 1, 0) for chain in chains]
-    for one in exchanges(chains, network, alike, sure):
-        if least > 1 and _frames(chains, one, network) < least:
-            continue
-        for place in (one.begin, one.stop):
-            for person, at in zip(one.people, place, strict=True):
-                if 0 < at < len(chains[person]):
-                    out[person][at - 1] = min(out[person][at - 1], max(one.cost, 0.0))
-    return out
-
-
-def _frames(chains: list[list[int]], one: Exchange, network: Network) -> int:
+def handed_frames(chains: list[list[int]], one: Exchange, network: Network) -> int:
     """Frames of the longer of both stretches that change hands."""
     parts = [chains[p][a:b] for p, a, b in zip(one.people, one.begin, one.stop, strict=True)]
     return max(int((network.stop[part] - network.first[part]).sum()) for part in parts)
@@ -131,8 +139,8 @@ def _places(
         last_a = network.stop[a[i - 1]] if i else -1
         next_a = network.first[a[i]] if i < len(a) else never
         for j in range(int(np.searchsorted(next_b, last_a)), int(np.searchsorted(last_b, next_a, side="right"))):
-            if (i, j) in ((0, 0), (len(a), len(b))):
-                continue
+            if (i, j) in ((0, 0), (len(a), len(b)), (0, len(b)), (len(a), 0)):
+                continue  # nothing would change, or two people become one
             crossed = _step(a, i, b, j, network) + _step(b, j, a, i, network)
             if np.isfinite(crossed):
                 full = crossed - _step(a, i, a, i, network) - _step(b, j, b, j, network)

@@ -12,8 +12,9 @@ import numpy as np
 
 from tasks.ops.bind_assign import Problem, assign
 from tasks.ops.bind_cost import Costs, Network
-from tasks.ops.bind_solve import certainty, cover
-from tasks.ops.bind_swaps import margins, settle
+from tasks.ops.bind_doubt import alternatives, left_open, probability
+from tasks.ops.bind_solve import cover
+from tasks.ops.bind_swaps import settle
 from tasks.ops.look_model import alike_of, learn, to_people
 from tasks.ops.stature import by_stature
 from tasks.ops.tracks import Track
@@ -55,10 +56,14 @@ def anchored(network: Network, alike: np.ndarray, *, person: float, people: int 
 def weighed(
     chains: list[list[int]], network: Network, alike: np.ndarray, clear: np.ndarray, fps: float
 ) -> tuple[list[list[int]], list[list[float]]]:
-    """All tracks of each person after the last exchanges, and 0..1 how sure each step from track to track is."""
-    chains = settle(chains, network, alike, clear)
+    """The tracks of each person after the last exchanges, and 0..1 how probable each step from track to track is.
+
+    Brief stretches of which it cannot be said whose they are are nobody's then.
+    """
     least = max(round(_LEAST_S * fps), 2)
-    return chains, [[certainty(nats) for nats in steps] for steps in margins(chains, network, alike, clear, least)]
+    chains = left_open(settle(chains, network, alike, clear), network, alike, clear, least=least, fps=fps)
+    views = alternatives(chains, network, alike, clear, least)
+    return chains, [[probability(step) for step in steps] for steps in views]
 
 
 def _by_looks(chains: list[list[int]], network: Network, alike: np.ndarray) -> list[list[int]]:

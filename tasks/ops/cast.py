@@ -83,9 +83,12 @@ def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tup
     left_out += [LeftOut(track=track, why="nobody's: a ghost, a part of someone or too short") for track in rest]
     embraces = [track for track, holds_two in zip(large, double, strict=True) if holds_two]
     whole = [np.flatnonzero(owner == k).tolist() for k in range(len(people))]
+    chains, certain = weighed(whole, network, alike, clear, shot.fps)
+    opened = sorted({i for chain in whole for i in chain} - {i for chain in chains for i in chain})
+    left_out += [LeftOut(track=large[i], why="left open: brief, and as likely another's") for i in opened]
     out = [
         _person([large[i] for i in chain], sure, embraces, shot.fps)
-        for chain, sure in zip(*weighed(whole, network, alike, clear, shot.fps), strict=True)
+        for chain, sure in zip(chains, certain, strict=True)
     ]
     out.sort(key=lambda person: (float(person.tracks[0].box[0, [0, 2]].mean()), person.tracks[0].start))
     return out, left_out
