@@ -12,7 +12,7 @@ import fsspec
 import numpy as np
 
 from datasets.members import ShardError, decode_about, decode_json
-from datasets.sample_list import Ref
+from datasets.sample_list import Ref, list_samples
 from datasets.shards import read_sample
 from datasets.stream import ShardStream
 from datasets.view import Fit
@@ -87,6 +87,16 @@ def find_clip(source: Source, key: str, *, size: tuple[int, int], fit: Fit = "cr
         ) from None
 
 
+def only_key(source: Source) -> str:
+    """The key of a dataset that holds one sample. Raises ValueError, with keys, when it holds more."""
+    keys = sorted(ref.key for ref in list_samples(_address(source), split=None, include_review=True))
+    if len(keys) != 1:
+        raise ValueError(
+            f"{source}: want a key, got none and {len(keys)} samples; there are {', '.join(keys[:3])}, ..."
+        )
+    return keys[0]
+
+
 def sample_facts(ref: Ref) -> SampleFacts:
     """What a sample's json says. Raises ShardError that names shard and sample."""
     try:
@@ -105,6 +115,10 @@ def window_fps(fps: float) -> Fraction:
     (Fraction(30000, 1001), Fraction(15, 2))
     """
     return Fraction(fps).limit_denominator(1001)
+
+
+def _address(source: Source) -> str | list[str]:
+    return str(source) if isinstance(source, str | Path) else [str(one) for one in source]
 
 
 def _shown(key: str, length: int, *, frames: int | None, stride: int, start: int) -> np.ndarray:

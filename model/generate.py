@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from datasets.members import ShardError
-from model.clips import clip_example, clip_sample, window_fps
+from model.clips import clip_example, clip_sample, only_key, window_fps
 from model.command import FAILED, OK, USAGE, Parser, line_of, tell
 from model.config import TrainConfig
 from model.pipeline import FOLDER, TogetherVideoPipeline
@@ -43,7 +43,7 @@ EXAMPLES = """examples:
   python -m model.generate ... --reference-key OTHER --who 0=1,1=0      the same, and who becomes whom
 
 Beside video.mp4 comes video.side-by-side.mp4: reference, pose and mask, generated, truth. A video of your own becomes
-such a sample by the footage route: python -m flows.build_dataset FOLDER --out OUT.
+such a sample by the footage route: python -m flows.build_dataset FOLDER --out OUT; OUT with one sample needs no --key.
 exit code: 0; 1 for damaged data; 2 for a command that cannot be run.
 """
 
@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         tell(f"error: {line_of(error)}")
         return USAGE
+    except torch.OutOfMemoryError as error:
+        tell(f"error: {line_of(error)}; --precision bf16 takes half the memory, --device cpu takes the computer's")
+        return FAILED
     except KeyboardInterrupt:
         tell("stopped; nothing was written")
         return 130
@@ -75,12 +78,15 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.seed < 0:
         raise ValueError(f"--seed: want 0 or more, got {arguments.seed}")
     out = _out(arguments.out)
+    for option in ("shards", "reference_shards"):
+        _check_shards(option, getattr(arguments, option))
+    key = arguments.key or only_key(arguments.shards)
     checkpoint = Path(arguments.checkpoint)
     train = _training(checkpoint)
     device = _device(arguments.device)
     pipe = _loaded(checkpoint, device, arguments.precision or (train.precision if device.type == "cuda" else "no"))
     stride = arguments.stride or train.stride[0]
-    one, who = _example(arguments, pipe.network.shape.size, stride)
+    one, who = _example(arguments, key, pipe.network.shape.size, stride)
     fps, frames = window_fps(float(one["fps"])), len(one["frame"])
     started = time.perf_counter()
     with _watching() as watch:
@@ -101,9 +107,9 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "out": str(out),
         "side_by_side": str(beside),
-        "key": arguments.key,
+        "key": key,
         "reference": {
-            "key": arguments.reference_key or arguments.key,
+            "key": arguments.reference_key or key,
             "frame": int(one["reference_frame"]),
             "image": arguments.reference,
         },
@@ -132,6 +138,11 @@ def _out(path: str) -> Path:
     if not os.access(out.parent, os.W_OK):
         raise ValueError(f"--out {path}: want a folder that can be written, got {out.parent}")
     return out
+
+
+def _check_shards(option: str, source: str | None) -> None:
+    if source is not None and "://" not in source and not Path(source).exists():
+        raise ValueError(f"--{option.replace('_', '-')} {source}: want a dataset folder or a shard, got no such path")
 
 
 def _device(name: str | None) -> torch.device:
@@ -166,16 +177,16 @@ def _loaded(checkpoint: Path, device: torch.device, precision: str) -> TogetherV
 
 
 def _example(
-    arguments: argparse.Namespace, size: tuple[int, int], stride: int
+    arguments: argparse.Namespace, key: str, size: tuple[int, int], stride: int
 ) -> tuple[dict[str, Any], Mapping[int, int] | None]:
     """What to generate, and who becomes whom where motion and looks come from different people."""
     clip = {"size": size, "frames": arguments.frames, "stride": stride, "start": arguments.start}
     who = None
     if arguments.reference_key is None and arguments.who is None:
-        one = clip_example(arguments.shards, arguments.key, reference=arguments.reference_frame, **clip)
+        one = clip_example(arguments.shards, key, reference=arguments.reference_frame, **clip)
     else:
-        driving = clip_sample(arguments.shards, arguments.key, **clip)
-        other, shards = arguments.reference_key or arguments.key, arguments.reference_shards or arguments.shards
+        driving = clip_sample(arguments.shards, key, **clip)
+        other, shards = arguments.reference_key or key, arguments.reference_shards or arguments.shards
         look = clip_sample(shards, other, size=size, frames=1, reference=arguments.reference_frame)
         who = arguments.who or left_to_right(driving, look)
         one = example(transferred(driving, look, who, align=arguments.align))
@@ -250,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--checkpoint", metavar="RUN", required=True, help="a training run's folder, or a pipeline's")
     add("--shards", metavar="OUT", required=True, help="the dataset folder or shard with the clip, local or s3://")
-    add("--key", metavar="KEY", required=True, help="the sample whose poses and masks drive the video")
+    add("--key", metavar="KEY", help="the sample whose poses and masks drive the video (default: the only one)")
     add("--out", metavar="FILE", required=True, help="the video, .mp4; a side-by-side video comes beside it")
     add("--reference", metavar="IMAGE", help="a picture for the reference image; people stand where they do there")
     add("--reference-key", metavar="KEY", help="the sample whose people and place the video shows")

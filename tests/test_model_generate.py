@@ -207,6 +207,8 @@ def test_looks_from_another_dataset(generate, shards: Path, tmp_path: Path) -> N
     build(alone, tmp_path / "alone", Config(val_fraction=0, test_fraction=0))
     said = generate(frames=4, json=True, shards=tmp_path / "alone", reference_shards=shards, reference_key=LOOKS)
     assert said.plain["who"] == {"0": 0, "1": 2}
+    # One sample needs no key.
+    assert generate(frames=4, json=True, shards=tmp_path / "alone", key=None).plain["key"] == KEY
     said = generate(frames=4, shards=tmp_path / "alone", reference_key=LOOKS)
     assert said.code == 2
     assert said.err.startswith(f"error: {LOOKS}: want the key of a sample in ")
@@ -215,7 +217,10 @@ def test_looks_from_another_dataset(generate, shards: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"key": None}, "the following arguments are required: --key"),
+        ({"shards": None}, "the following arguments are required: --shards"),
+        ({"key": None}, f"want a key, got none and 2 samples; there are {LOOKS}, {KEY}"),
+        ({"shards": "nowhere"}, "--shards nowhere: want a dataset folder or a shard, got no such path"),
+        ({"reference_shards": "nowhere"}, "--reference-shards nowhere: want a dataset folder"),
         ({"out": "video.avi"}, "--out video.avi: want a name that ends in .mp4"),
         ({"checkpoint": "nowhere"}, "--checkpoint nowhere: want a run's folder, got no such folder"),
         ({"key": "nobody"}, "nobody: want the key of a sample in "),
@@ -269,6 +274,17 @@ def test_a_damaged_shard_is_named(generate, shards: Path, tmp_path: Path) -> Non
     assert shard.name in found.err
     assert KEY in found.err
     assert files(tmp_path) == ["bad"]
+
+
+def test_too_little_memory_is_said(generate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 99 GiB")
+
+    monkeypatch.setattr(TogetherVideoPipeline, "__call__", full)
+    found = generate()
+    assert (found.code, found.out, files(tmp_path)) == (1, "", [])
+    assert found.err.startswith("error: CUDA out of memory. Tried to allocate 99 GiB; --precision bf16")
+    assert found.err.count("\n") == 1
 
 
 def test_a_network_in_half_precision_generates_too(generate, tmp_path: Path) -> None:
