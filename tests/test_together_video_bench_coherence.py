@@ -123,6 +123,18 @@ def test_joints_a_few_pixels_off_are_so_many_pixels_off(tmp_path):
     assert 0.05 < table["oks"].mean() < 0.999
 
 
+def test_joints_that_nobody_knows_do_not_count(tmp_path):
+    both = apart()
+    flag, keypoint = both.flag.copy(), both.keypoint.copy()
+    flag[0, :, 9] = 0
+    keypoint[0, :, 9] += 80
+    _, table = measured(tmp_path, replace(both, flag=flag), replace(both, keypoint=keypoint))
+    assert table["distance"].max() == 0
+    assert table["oks"].min() == pytest.approx(1)
+    assert (table["joints"] == np.where(table["person"] == 0, 16, 17)).all()
+    assert table["pose_ssim"].min() > 0.999
+
+
 def test_empty_masks_are_no_trouble(tmp_path):
     both = apart()
     bare = replace(both, mask=Masks.from_counts([b""] * (2 * FRAMES), size=SIZE))
