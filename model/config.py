@@ -177,13 +177,14 @@ class TrainConfig:
     parallel: Literal["ddp", "fsdp"] = "ddp"
     log_every: int = 10
     save_every: int = 500
+    # 0: no sample videos.
     sample_every: int = 500
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "log_every", "save_every", "sample_every"):
+        for name in ("steps", "batch", "accumulate", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name}: want 1 or more, got {getattr(self, name)}")
-        for name in ("lr", "warmup", "weight_decay", "noise_aug", "workers", "seed"):
+        for name in ("lr", "warmup", "weight_decay", "noise_aug", "workers", "seed", "sample_every"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"train.{name}: want 0 or more, got {getattr(self, name)}")
         if not self.clip_norm > 0:

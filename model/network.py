@@ -62,11 +62,13 @@ class DuetUNet(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"noisy: want clips and frames {tuple(conditions.there.shape[:2])}, got {tuple(noisy.shape)}"
             )
-        given = conditions.hidden().changed(lambda x: x.to(self.dtype) if x.is_floating_point() else x)
+        # Asked once: it looks through all modules.
+        dtype = self.dtype
+        given = conditions.hidden().changed(lambda x: x.to(dtype) if x.is_floating_point() else x)
         tokens = self.image_tokens(given)
         faces = None if self.faces is None else self._checkpointed(self.faces, given.embedding, tokens)
         reference = given.reference_latent[:, None].expand(-1, noisy.shape[1], -1, -1, -1)
-        both = torch.cat([noisy.to(self.dtype), reference], dim=2)
+        both = torch.cat([noisy.to(dtype), reference], dim=2)
         self._guidance = self.guidance(given)
         try:
             if self.context is None:

@@ -102,13 +102,14 @@ def _figures(line: LogLine) -> str:
 
 def _told(summary: training.Summary, shards: str) -> str:
     """What was made, and what to do with it."""
+    key = summary.key or "KEY"
     began = f" (from {summary.began_at} on)" if summary.began_at else ""
     return (
         f"{summary.out}: {summary.steps} steps{began} in {summary.seconds:.0f} s, loss {summary.first_loss:.4f} -> "
         f"{summary.last_loss:.4f}\n"
         f"  a step {summary.step_s:.3f} s, {summary.wait:.1%} of it waiting for data; before the first step "
         f"{summary.start_s:.0f} s, saving {summary.save_s:.0f} s; {summary.skipped} damaged samples skipped\n"
-        f"  generate: python -m model.generate --checkpoint {summary.out} --shards {shards} --key {summary.key} "
+        f"  generate: python -m model.generate --checkpoint {summary.out} --shards {shards} --key {key} "
         "--out video.mp4\n"
         f"  curves:   tensorboard --logdir {summary.out}/log"
     )

@@ -78,7 +78,7 @@ def run(
             raise RunError(f"--shards: {error}") from error
         if processes.main:
             folder.check(config, resume=resume)
-        shown = choose_clip(shards, config) if processes.main else None
+        shown = choose_clip(shards, config) if processes.main and config.train.sample_every else None
         made = _Training(config, folder, loader, shown, processes, progress, started)
         # Only now: what cannot be built leaves no folder behind that would have to be cleared away.
         if processes.main:
@@ -154,7 +154,8 @@ class _Training:
                 last = self.step == train.steps
                 if last or self.step % train.log_every == 0:
                     self._write_line()
-                state, sample = last or self.step % train.save_every == 0, last or self.step % train.sample_every == 0
+                state = last or self.step % train.save_every == 0
+                sample = train.sample_every > 0 and (last or self.step % train.sample_every == 0)
                 if state or sample:
                     self._keep(state=state, sample=sample)
         return self._summary(first_s or time.perf_counter())

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 from datasets.store import Store
 from model.config import CodecConfig, RunConfig, UNetConfig, changed
 from model.presets import preset
+from model.run_folder import RunFolder
 from tasks.shard import Config
 from tests.build_samples import bundle, judged
 from tests.test_shard_task import build
@@ -32,10 +35,22 @@ def small_run(*settings: str, **train: Any) -> RunConfig:
         size=(32, 32),
         frames=4,
         codec=CodecConfig(factor=4, scale=2.0),
-        unet=UNetConfig(widths=(32, 32), heads=(1, 1), attention=(False, True), cross_dim=32, time_dim=32),
+        unet=UNetConfig(widths=(32,), heads=(1,), attention=(True,), cross_dim=32, time_dim=32),
         face_shape=replace(run.network.face_shape, depth=1, heads=1),
     )
     wanted: dict[str, Any] = {
-        "steps": 8, "stride": (1, 3), "log_every": 1, "save_every": 100, "sample_every": 100, "warmup": 2, "workers": 2,
+        "steps": 8, "stride": (1, 3), "log_every": 1, "save_every": 100, "sample_every": 0, "warmup": 2, "workers": 2,
     }  # fmt: skip
     return changed(replace(run, network=network, train=replace(run.train, **{**wanted, **train})), settings)
+
+
+def curve(out: Path) -> list[tuple[int, float, float, float]]:
+    """What may not hang on an interruption."""
+    return [(line["step"], line["loss"], line["norm"], line["lr"]) for line in RunFolder(out).log_lines()]
+
+
+def tensors(out: Path) -> dict[str, Any]:
+    """Those of the last state."""
+    found = RunFolder(out).latest()
+    assert found is not None
+    return load_file(found[1] / "tensors-00000.safetensors")

@@ -11,7 +11,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file  # noqa: E402
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 
 from datasets.members import ShardError  # noqa: E402
@@ -24,7 +23,7 @@ from model.feed import Feed  # noqa: E402
 from model.parallel import Processes  # noqa: E402
 from model.pipeline import TogetherVideoPipeline  # noqa: E402
 from model.run_folder import RunError, RunFolder  # noqa: E402
-from tests.small_runs import small_run, write_shards  # noqa: E402
+from tests.small_runs import curve, small_run, tensors, write_shards  # noqa: E402
 from tests.test_stream import damage  # noqa: E402
 
 
@@ -36,18 +35,6 @@ def one_thread() -> None:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shards(tmp_path_factory.mktemp("training"))
-
-
-def curve(out: Path) -> list[tuple[int, float, float, float]]:
-    """What may not hang on an interruption."""
-    return [(line["step"], line["loss"], line["norm"], line["lr"]) for line in RunFolder(out).log_lines()]
-
-
-def tensors(out: Path) -> dict[str, Any]:
-    """Those of the last state."""
-    found = RunFolder(out).latest()
-    assert found is not None
-    return load_file(found[1] / "tensors-00000.safetensors")
 
 
 def test_a_run_leaves_all_that_it_promises(shards: Path, tmp_path: Path) -> None:
@@ -80,53 +67,9 @@ def test_a_run_leaves_all_that_it_promises(shards: Path, tmp_path: Path) -> None
 
 
 def test_it_learns(shards: Path, tmp_path: Path) -> None:
-    run = small_run("network.noise.mean=0.5", "network.noise.std=0.3", steps=60, log_every=10, dropout=0.0)
+    run = small_run("network.noise.mean=0.5", "network.noise.std=0.3", steps=40, log_every=4, dropout=0.0)
     summary = training.run(run, shards=shards, out=tmp_path / "run")
     assert summary.last_loss < 0.5 * summary.first_loss
-
-
-@pytest.mark.parametrize(
-    "train",
-    [
-        pytest.param({"save_every": 3, "log_every": 2}, id="within an epoch, and within a line of the log"),
-        pytest.param({"save_every": 3, "accumulate": 2, "checkpointing": True}, id="two batches a step"),
-        pytest.param({"save_every": 3, "workers": 0, "precision": "bf16"}, id="no workers, bfloat16"),
-        pytest.param({"save_every": 100}, id="before the first state: from the start"),
-    ],
-)
-def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(
-    shards: Path, tmp_path: Path, train: dict[str, Any]
-) -> None:
-    run = small_run(steps=8, **train)
-    whole = training.run(run, shards=shards, out=tmp_path / "whole")
-
-    class Enough(Exception):
-        pass
-
-    def stop(line: Any) -> None:
-        if line.step >= 5:
-            raise Enough
-
-    part = tmp_path / "part"
-    with pytest.raises(Enough):
-        training.run(run, shards=shards, out=part, progress=stop)
-    assert (RunFolder(part).latest() or (0,))[0] == (0 if train["save_every"] == 100 else 3)
-    again = training.run(run, shards=shards, out=part, resume=True)
-    assert again.began_at == (0 if train["save_every"] == 100 else 3)
-    assert curve(part) == curve(tmp_path / "whole")
-    one, other = tensors(part), tensors(tmp_path / "whole")
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert again.epochs == whole.epochs
-
-
-def test_a_run_goes_on_beyond_its_end(shards: Path, tmp_path: Path) -> None:
-    training.run(small_run(steps=6), shards=shards, out=tmp_path / "whole")
-    training.run(small_run(steps=4), shards=shards, out=tmp_path / "part")
-    training.run(small_run(steps=6), shards=shards, out=tmp_path / "part", resume=True)
-    assert curve(tmp_path / "part") == curve(tmp_path / "whole")
-    done = training.run(small_run(steps=6), shards=shards, out=tmp_path / "part", resume=True)
-    assert (done.steps, done.began_at) == (6, 6)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_samples(shards: Path, tmp_path: Path) -> None:
@@ -212,38 +155,6 @@ def test_what_cannot_run_is_said_at_once(
     with pytest.raises(RunError, match=problem):
         training.run(run, **{**options, "out": folder / options.get("out", "run")})
     assert {path.name for path in folder.rglob("*")} - set(before) <= {"none", "x", ".lock"}
-
-
-def test_other_shards_do_not_resume(shards: Path, tmp_path: Path) -> None:
-    training.run(small_run(steps=2), shards=shards, out=tmp_path / "run")
-    others = write_shards(tmp_path / "others", samples=4)
-    with pytest.raises(RunError, match="--resume wants the shards, processes and workers that the run began with"):
-        training.run(small_run(steps=4), shards=others, out=tmp_path / "run", resume=True)
-
-
-@pytest.mark.parametrize("spoil", ["tensors", "place"])
-def test_a_spoilt_state_is_named(shards: Path, tmp_path: Path, spoil: str) -> None:
-    training.run(small_run(steps=2), shards=shards, out=tmp_path / "run")
-    file = next((tmp_path / "run" / "state").glob(f"*/{spoil}-*"))
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(RunError, match="step-00000002"):
-        training.run(small_run(steps=4), shards=shards, out=tmp_path / "run", resume=True)
-
-
-def test_what_a_kill_left_half_is_cleared_away(shards: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    training.run(small_run(steps=2), shards=shards, out=out)
-    # Between the two renames of a new pipeline, in the middle of a state, and in the middle of a line.
-    (out / "pipeline").rename(out / ".pipeline.before")
-    (out / "state" / ".step-00000004.part").mkdir()
-    (out / ".pipeline.part").mkdir()
-    with (out / "log.jsonl").open("a") as log:
-        log.write(json.dumps({"step": 3, "loss": 1.0, "norm": 1.0, "lr": 1.0}) + '\n{"step": 4, "lo')
-    assert training.run(small_run(steps=2), shards=shards, out=out, resume=True).steps == 2
-    assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == [".lock"]
-    assert (out / "pipeline" / "model_index.json").is_file()
-    assert [path.name for path in (out / "state").iterdir()] == ["step-00000002"]
-    assert [step for step, *_ in curve(out)] == [1, 2]
 
 
 def test_the_average_follows_its_formula_and_is_shown_only_within() -> None:
