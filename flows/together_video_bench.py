@@ -93,6 +93,8 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
         seed=arguments.seed, device=arguments.device,
     )  # fmt: skip
     jobs, remarks = jobs_of(wanted, env)
+    if arguments.settings:
+        remarks.append(f"preset light with {', '.join(arguments.settings)}")
     subjects = [*([GENERATED] if arguments.generated else []), *([CEILING] if arguments.ceiling else [])]
     check_disk(env.store.root, int(CLIP_BYTES * len(jobs) * len(subjects)))
     route = (detect, track, pose, segment, bind, refine)
@@ -196,10 +198,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--real", metavar="OUT", required=True, help="the dataset whose samples drive the videos")
+    add("--real", metavar="OUT", required=True, help="the dataset whose accepted samples drive the videos")
     add("--generated", metavar="DIR|RUN", help="a folder of KEY.mp4, or a training run to generate them from")
     add("--ceiling", action="store_true", help="also score the real videos as if they had been generated")
-    add("--key", dest="keys", action="append", default=[], metavar="KEY", help="only this sample; may be repeated")
+    add("--key", dest="keys", action="append", default=[], metavar="KEY", help="only this sample, also one in review")
     add("--split", choices=SPLITS, help="only samples of this split (default: all)")
     add("--limit", type=int, metavar="N", help="the first N samples only")
     add(

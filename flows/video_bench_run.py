@@ -88,7 +88,8 @@ def _jobs_in(folder: Path, rows: Mapping[str, Mapping[str, Any]], wanted: Wanted
         remarks.append(f"{len(absent)} of {len(rows)} samples have no video and are left out: {_listed(absent)}")
     others = [key for key in files if key not in rows]
     if others:
-        remarks.append(f"{len(others)} videos are of no sample that is asked for: {_listed(others)}")
+        are = "1 video is" if len(others) == 1 else f"{len(others)} videos are"
+        remarks.append(f"{are} of no sample asked for: {_listed(others)}")
     have = {key: row for key, row in rows.items() if key in files}
     return [
         Job(out=wanted.real, row=row, video=str(files[row["key"]].absolute())) for row in _first(have, wanted)
@@ -101,11 +102,13 @@ def _rows(wanted: Wanted) -> dict[str, Mapping[str, Any]]:
         if key not in rows:
             raise UsageError(f"--key {key}: want a sample of {wanted.real}, got no such key{near(key, rows)}")
     some: dict[str, Mapping[str, Any]] = {key: rows[key] for key in sorted(set(wanted.keys) or rows)}
+    if not wanted.keys:  # who is who in a clip in review is in doubt: it is a truth for those only who ask for it
+        some = {key: row for key, row in some.items() if row["verdict"] == "accepted"}
     if wanted.split is not None:
         some = {key: row for key, row in some.items() if row["split"] == wanted.split}
     if not some:
         what = f" of split {wanted.split}" if wanted.split else ""
-        raise UsageError(f"--real {wanted.real}: want one sample or more{what}, got none")
+        raise UsageError(f"--real {wanted.real}: want one accepted sample or more{what}, got none of {len(rows)}")
     return some
 
 

@@ -17,6 +17,8 @@ from datasets.store import Store
 from datasets.video import VideoWriter, read_frames
 from flows.together_video_bench import main
 from flows.video_bench_figures import NAMES
+from flows.video_bench_run import Wanted, jobs_of
+from tasks.batch import Env
 from tasks.filming import Config, film_crossing
 from tasks.ops.crossings import crossings
 from tests.build_samples import bundle, judged
@@ -75,7 +77,7 @@ USAGE = [
     pytest.param(["--generated", "others"], ["want KEY.mp4", "got dog"], id="videos of nothing"),
     pytest.param(["--ceiling", "--key", "a-zebra"], ["--key a-zebra", "got no such key"], id="no such key"),
     pytest.param(["--generated", "one", "--key", "KEY1"], ["want KEY1.mp4", "no such file"], id="a key with no video"),
-    pytest.param(["--ceiling", "--split", "test"], ["split test, got none"], id="an empty split"),
+    pytest.param(["--ceiling", "--split", "test"], ["accepted sample or more of split test"], id="an empty split"),
     pytest.param(["--ceiling", "--limit", "0"], ["--limit 0", "1 or more"], id="no clips"),
     pytest.param(["--ceiling", "--workers", "0"], ["--workers 0", "1 or more"], id="no workers"),
     pytest.param(["--ceiling", "--seed", "-1"], ["--seed -1", "0 or more"], id="negative seed"),
@@ -125,6 +127,28 @@ def test_all_videos_that_cannot_be_compared_are_named_before_anything_is_measure
     assert f"{one}.mp4: want a picture of about the shape of 128x96" in err
     assert f"{two}.mp4" in err.split("cannot be compared")[1]
     assert not (tmp_path / "out" / "scores.parquet").exists()
+
+
+def test_a_clip_in_review_drives_nothing_unless_it_is_asked_for(tmp_path):
+    some = [bundle(source="a.mp4"), bundle(source="b.mp4", verdict="review")]
+    build(judged(Store(str(tmp_path / "store")), some), tmp_path / "out")
+    (accepted, review), env = (one.clip.key for one in some), Env(store=Store(str(tmp_path / "store")))
+
+    def keys(*wanted: str) -> list[str]:
+        jobs, _ = jobs_of(Wanted(real=str(tmp_path / "out"), generated=None, keys=wanted), env)
+        return [job.row["key"] for job in jobs]
+
+    assert keys() == [accepted]
+    assert keys(review, accepted, review) == sorted([accepted, review])
+
+
+def test_videos_that_fit_no_sample_and_samples_with_no_video_are_told(tmp_path, drawn_out):
+    one, two = keys_of(drawn_out)
+    for name in (one, f"{one}.side-by-side", "dog"):
+        video(tmp_path / f"{name}.mp4")
+    jobs, told = jobs_of(Wanted(real=str(drawn_out), generated=str(tmp_path)), Env(store=Store(str(tmp_path / "s"))))
+    assert [job.video for job in jobs] == [str(tmp_path / f"{one}.mp4")]
+    assert told == [f"1 of 2 samples have no video and are left out: {two}", "1 video is of no sample asked for: dog"]
 
 
 @dataclass(frozen=True)
