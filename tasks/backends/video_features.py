@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,8 @@ def _inception(source: FeatureSource, device: str) -> Callable[..., np.ndarray]:
 
 def _i3d(source: FeatureSource, device: str) -> Callable[..., np.ndarray]:
     """The 400 logits of I3D (Carreira and Zisserman, CVPR 2017) that FVD is defined on (Unterthiner et al., 2018), a
-    TorchScript file called as StyleGAN-V calls it. Shorter side 224, its middle square, -1..1."""
+    TorchScript file called as StyleGAN-V calls it. Shorter side 224, bilinear, not smoothed before, its middle square,
+    -1..1: as published figures take it."""
     import torch
 
     network: Any = torch.jit.load(source.path, map_location=device).eval()
@@ -181,8 +183,8 @@ def _i3d(source: FeatureSource, device: str) -> Callable[..., np.ndarray]:
     def features(frames: np.ndarray) -> np.ndarray:
         video = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         scale = _SHORT / min(video.shape[-2:])
-        size = [max(_SHORT, round(side * scale)) for side in video.shape[-2:]]
-        video = torch.nn.functional.interpolate(video, size, mode="bilinear", align_corners=False, antialias=True)
+        size = [_SHORT if side == min(video.shape[-2:]) else math.ceil(side * scale) for side in video.shape[-2:]]
+        video = torch.nn.functional.interpolate(video, size, mode="bilinear", align_corners=False)
         y, x = (size[0] - _SHORT) // 2, (size[1] - _SHORT) // 2
         video = video[..., y : y + _SHORT, x : x + _SHORT].permute(1, 0, 2, 3)[None]
         return network(video, rescale=False, resize=False, return_features=True).cpu().numpy()
