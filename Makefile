@@ -1,14 +1,16 @@
 # Each target does all that it needs, on a fresh machine.
 PY := .venv/bin/python
 OUT ?= out/demo
+EVIDENCE ?= out/evidence
 
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint bench evidence lock clean
 help:
 	@echo 'make setup   .venv from requirements.lock, system libraries included (apt when root)'
 	@echo 'make demo    two people from motion that the project makes itself: shards and a page, in $(OUT)'
 	@echo 'make test    set-up, lint and all tests'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   every side-by-side measurement, as one table'
+	@echo 'make evidence  networks with and without parts of binding, trained and compared: $(EVIDENCE)'
 	@echo 'make lock    requirements.lock anew from pyproject.toml'
 
 setup:
@@ -29,6 +31,14 @@ test: lint
 
 bench: setup
 	$(PY) -m tests.bench
+
+# Choreographed duets, shards of them, then every variant with two seeds; an hour on two cores.
+evidence: setup
+	$(PY) -m flows.choreograph out/scenes --count 120 --people 2 --seed 1 \
+		--scenario pass_behind --scenario swap_places --scenario turn_about
+	$(PY) -m flows.build_dataset out/scenes --out out/duets --set render.width=128 --set render.height=128 \
+		--set render.fps=12 --set render.depth=false --set shard.test_fraction=0.2 --set shard.val_fraction=0
+	$(PY) -m model.evidence --shards out/duets --out $(EVIDENCE) --seeds 0 1 --jobs 2
 
 lock: setup
 	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-emit-index-url \

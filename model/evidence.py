@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import platform
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -121,6 +122,14 @@ def _performed(todo: Sequence[Job], arguments: argparse.Namespace) -> Iterator[O
 
 def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A command that is killed takes its runs with it: nobody is left to hear of them, and their folders are held."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _perform(job: Job) -> Outcome:
