@@ -43,7 +43,6 @@ class TogetherVideoPipeline(DiffusionPipeline):
     folder of a training run that has it in `pipeline/`.
     """
 
-    model_cpu_offload_seq = "image_encoder->network->vae"
     _optional_components = ["vae", "image_encoder"]  # noqa: RUF012
 
     def __init__(
@@ -128,7 +127,6 @@ class TogetherVideoPipeline(DiffusionPipeline):
             self.network, conditions, self.network.shape,
             steps=steps, guidance=guidance, generator=generator, overlap=overlap, progress=progress,
         )  # fmt: skip
-        self.maybe_free_model_hooks()
         return TogetherVideoOutput(frames=latent if output_type == "latent" else decode_frames(codec, latent))
 
     @property

@@ -1,17 +1,19 @@
-"""Network, conditions -> clean latents of any length: Euler steps of EDM over overlapping windows, with guidance.
+"""Network, conditions -> clean latents of any length: steps of EDM over overlapping windows, with guidance.
 
 Every step denoises all windows and takes their weighted mean where they overlap, as MultiDiffusion does with parts of
 a picture (arXiv 2302.08113) and MimicMotion with frames (arXiv 2406.19680, progressive latent fusion), so that no seam
 is decided by one side alone. One window passes the network at a time: memory grows with the length by latents alone.
+Steps are of second order (edm.extrapolated): of latents that are N(0, 1), 25 of Euler's keep nine tenths of the
+spread, which pales every colour, and 25 of these keep 1.02 of it (tests).
 
 B clips, T frames, P people, C latent channels, h x w latent cells.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
@@ -52,26 +54,28 @@ def sample(
     """
     batch, frames = conditions.there.shape[:2]
     windows = windows_of(frames, config.frames, overlap)
-    sigmas = edm.karras_sigmas(steps, config.noise)
+    sigmas = edm.karras_sigmas(steps, config.noise).to(network.device)
     shape = (batch, frames, config.codec.latent_channels, *config.latent_size)
     noisy = randn_tensor(shape, generator=generator, device=network.device, dtype=torch.float32) * sigmas[0]
     if conditions.tokens is None and network.image is not None and conditions.image is not None:
         image = conditions.image.to(network.device, network.dtype)
         conditions = replace(conditions, tokens=network.image(image), image=None)
-    done = 0
-    for sigma, following in itertools.pairwise(sigmas):
+    one_more = _counted(progress, steps * len(windows))
+    before: Tensor | None = None
+    for step in range(steps):
+        sigma, following = sigmas[step], sigmas[step + 1]
         total, weight = torch.zeros_like(noisy), noisy.new_zeros(frames)
         for start, stop in windows:
             given = _window(conditions, start, stop, network.device)
-            found = _guided(network, noisy[:, start:stop], sigma, given, config, guidance)
             share = _blend_weight(stop - start, windows).to(noisy.device)
+            found = _guided(network, noisy[:, start:stop], sigma, given, config, guidance)
             total[:, start:stop] += share.reshape(1, -1, 1, 1, 1) * found
             weight[start:stop] += share
-            done += 1
-            if progress:
-                progress(done, steps * len(windows))
-        denoised = total / weight.reshape(1, -1, 1, 1, 1)
-        noisy = edm.euler_step(noisy, denoised, sigma.to(noisy.device), following.to(noisy.device))
+            one_more()
+        toward = clean = total / weight.reshape(1, -1, 1, 1, 1)
+        if before is not None and following > 0:
+            toward = edm.extrapolated(clean, before, sigma, following, sigmas[step - 1])
+        noisy, before = edm.euler_step(noisy, toward, sigma, following), clean
     return noisy
 
 
@@ -92,6 +96,17 @@ def windows_of(frames: int, size: int, overlap: int | None = None) -> list[tuple
         return [(0, frames)]
     starts = [*range(0, frames - size, size - overlap), frames - size]
     return [(start, start + size) for start in starts]
+
+
+def _counted(progress: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    """What to call after each window."""
+    done = count(1)
+
+    def one_more() -> None:
+        if progress:
+            progress(next(done), total)
+
+    return one_more
 
 
 def _blend_weight(size: int, windows: list[tuple[int, int]]) -> Tensor:
@@ -119,7 +134,7 @@ def _guided(
     network: DuetUNet, noisy: Tensor, sigma: Tensor, given: Conditions, config: NetworkConfig, guidance: float
 ) -> Tensor:
     """D of one window at noise level `sigma` (), guided."""
-    level = sigma.to(noisy.device).expand(len(noisy))
+    level = sigma.expand(len(noisy))
     found = edm.denoise(network, noisy, level, given, config.noise)
     if guidance == 1:
         return found

@@ -15,7 +15,7 @@ from datasets.store import Store  # noqa: E402
 from datasets.stream import ShardStream  # noqa: E402
 from datasets.video import clip_facts, read_frames  # noqa: E402
 from model.clips import clip_example, window_fps  # noqa: E402
-from model.side_by_side import HEIGHT, columns_of, people_pictures, write_side_by_side  # noqa: E402
+from model.side_by_side import HEIGHT, columns_of, people_pictures, write_side_by_side, write_video  # noqa: E402
 from tasks.shard import Config  # noqa: E402
 from tests.build_samples import FPS, bundle, judged  # noqa: E402
 from tests.face_samples import with_faces  # noqa: E402
@@ -150,6 +150,23 @@ def test_columns_that_cannot_be_shown_leave_no_file(columns, said, tmp_path: Pat
     with pytest.raises(ValueError, match=said):
         write_side_by_side(tmp_path / "bad.mp4", columns, 25)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ([], "bad.mp4: want at least one frame, got none"),
+        ([(32, 32), (32, 34)], r"frame 1: want \(32, 32, 3\) uint8 RGB, got \(32, 34, 3\)"),
+        ([(31, 32)], "want even sides"),
+    ],
+    ids=["none", "another size", "odd"],
+)
+def test_a_video_is_whole_or_not_there(sizes, said, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"before")
+    with pytest.raises(ValueError, match=said):
+        write_video(tmp_path / "bad.mp4", (np.zeros((*size, 3), np.uint8) for size in sizes), 25)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.mp4"]
+    assert (tmp_path / "bad.mp4").read_bytes() == b"before"
 
 
 def test_everyone_keeps_their_colour_whatever_their_place(out: Path) -> None:

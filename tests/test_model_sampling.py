@@ -145,6 +145,29 @@ def test_one_step_is_the_denoised_noise() -> None:
     assert torch.allclose(found, want, atol=1e-5)
 
 
+class Gaussian(Drawn):
+    """The best denoiser there is for latents that are N(mean, spread^2): (spread^2 x + s^2 mean) / (spread^2 + s^2)."""
+
+    mean, spread = 0.7, 0.4
+
+    def __init__(self) -> None:
+        super().__init__(by_mask)
+
+    def forward(self, noisy: Tensor, noise: Tensor, conditions: Conditions) -> Tensor:
+        sigma2 = (8 * noise).exp().reshape(-1, 1, 1, 1, 1)
+        x = noisy * (sigma2 + 1).sqrt()
+        return (self.spread**2 * x + sigma2 * self.mean) / (self.spread**2 + sigma2)
+
+
+@pytest.mark.parametrize(("steps", "off"), [(25, 0.05), (100, 0.01)])
+def test_a_perfect_denoiser_gives_the_distribution_that_it_knows(steps: int, off: float) -> None:
+    found = sample(Gaussian(), given(9, FOUR), FOUR, steps=steps, generator=seeded(), overlap=2)
+    assert found.mean().item() == pytest.approx(0.7, abs=0.02)
+    assert found.std().item() == pytest.approx(0.4, rel=off)
+    # No frame is blurred by being in two windows.
+    assert found.std(dim=(0, 2, 3, 4)).min() > 0.95 * found.std()
+
+
 @pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
 def test_guidance_leads_away_from_what_hides_image_and_people(strength: float) -> None:
     def clean(noisy: Tensor, conditions: Conditions) -> Tensor:
