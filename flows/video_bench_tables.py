@@ -56,7 +56,7 @@ def main_table(found: Mapping[str, Figures], clips: int) -> Table:
         )
         track = one.track
     return Table(
-        title=f"all {clips} together" if clips > 1 else "the one clip",
+        title=f"all {clips} clips together" if clips > 1 else "the one clip",
         head=("track", "figure", *found, "what it is"),
         rows=rows,
     )
