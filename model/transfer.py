@@ -67,7 +67,7 @@ def transferred(
     ways = alignments(driving, look, who, align=align)
     out = dict(driving)
     for name in PER_PERSON:
-        out[name] = driving[name][people].copy()
+        out[name] = driving[name][people]
     for name in ("mask", "face_mask"):
         for at, way in enumerate(ways):
             out[name][at, :-1] = way.masks(out[name][at, :-1])
