@@ -35,7 +35,8 @@ FIGURES = (
     Figure(name="found", track=COHERENCE, better="more", about="share of people and frames that were found"),
     Figure(name="OKS", track=COHERENCE, better="more", about="keypoint similarity; who was not found counts 0"),
     Figure(name="MPJPE2D", track=COHERENCE, better="less", about="mean joint error of who was found, pixels of 512"),
-    Figure(name="PoseSSIM", track=COHERENCE, better="more", about="SSIM of the poses' heat maps"),
+    Figure(name="PoseSSIM", track=COHERENCE, better="more", about="SSIM of the poses' heat maps, whole picture"),
+    Figure(name="near_PoseSSIM", track=COHERENCE, better="more", about="the same near the joints"),
     Figure(name="PSNR", track=QUALITY, better="more", about="dB, at most 100"),
     Figure(name="SSIM", track=QUALITY, better="more", about="whole picture"),
     Figure(name="L1", track=QUALITY, better="less", about="mean difference, share of the full range"),
@@ -88,6 +89,7 @@ def _joints(some: Sequence[Scored]) -> Figures:
         "OKS": _mean(rows["oks"]),
         "MPJPE2D": away / float(rows["joints"].sum()) if counted.any() else None,
         "PoseSSIM": _mean(rows["pose_ssim"]),
+        "near_PoseSSIM": _mean(rows["pose_ssim_near"]),
     }
 
 

@@ -19,7 +19,7 @@ from tasks.ops.review_metrics import Held, holders
 from tasks.ops.scores import SEEN, SURE_JOINT
 from tasks.score import HELD, TALLIES, flat, held_at, nobody, ours_at, own_rows, tallies_at, tallies_of
 
-VERSION = 1
+VERSION = 2
 JOINTS, FOUND = "joints.npz", "found"
 _BODY = 17
 
@@ -44,7 +44,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
 
 def joints(truth: Truth, people: People | None, held: Held) -> dict[str, np.ndarray]:
     """By rows of the truth: frame, person, own (found person or -1), oks, distance (mean, pixels; NaN when nobody was
-    found), joints (how many it is the mean of). By frames: pose_ssim."""
+    found), joints (how many it is the mean of). By frames: pose_ssim, pose_ssim_near."""
     rows, exact = truth.counted, truth.people
     true = exact.keypoint[rows.id, rows.frame, :_BODY].astype(np.float64)
     known = exact.flag[rows.id, rows.frame, :_BODY] != UNKNOWN
@@ -60,10 +60,10 @@ def joints(truth: Truth, people: People | None, held: Held) -> dict[str, np.ndar
         mean = np.where(count > 0, np.nansum(away, axis=1) / np.maximum(count, 1), np.nan)
     paired = np.isfinite(away)
     transform = similarity(estimate[paired], true[paired])
-    drawn = _drawn(truth, people, own, estimate, true, known)
+    whole, near = pose_ssim(_drawn(truth, people, own, estimate, true, known), exact.mask.size, transform)
     return {
         "frame": rows.frame, "person": rows.id, "own": own, "oks": row_oks(estimate, true, known, area),
-        "distance": mean, "joints": count, "pose_ssim": pose_ssim(drawn, exact.mask.size, transform),
+        "distance": mean, "joints": count, "pose_ssim": whole, "pose_ssim_near": near,
     }  # fmt: skip
 
 

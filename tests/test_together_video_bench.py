@@ -267,6 +267,7 @@ def test_a_video_that_shows_nobody_has_a_score_too(ran, tmp_path):
     assert "no people found" in row["turned_away"]
     assert (row["HOTA"], row["IDF1"], row["found"], row["OKS"]) == (0, 0, 0, 0)
     assert row["MPJPE2D"] is None
+    assert row["near_PoseSSIM"] < 0.3 < 0.85 < row["PoseSSIM"]
     assert row["PSNR"] < 30
     assert row["FVD"] is None, "one piece has no spread"
     assert "Nobody to score" in (tmp_path / "out" / "index.html").read_text()

@@ -202,14 +202,22 @@ def test_poses_alike_but_for_a_shift_are_alike_and_others_are_not():
     turn = 0.9 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     shifted = [points @ turn.T + np.array([12, 7]) for points in truth]
     transform = similarity(np.concatenate(shifted), np.concatenate(truth))
-    alike = pose_ssim(zip(shifted, truth, strict=True), (128, 128), transform)
-    assert alike.shape == (3,)
-    assert alike.min() > 0.999
-    plain = pose_ssim(zip(shifted, truth, strict=True), (128, 128), np.eye(2, 3))
-    nobody = pose_ssim(((np.zeros((0, 2)), points) for points in truth), (128, 128), np.eye(2, 3))
+    alike, alike_near = pose_ssim(zip(shifted, truth, strict=True), (128, 128), transform)
+    assert alike.shape == alike_near.shape == (3,)
+    assert min(alike.min(), alike_near.min()) > 0.999
+    plain, plain_near = pose_ssim(zip(shifted, truth, strict=True), (128, 128), np.eye(2, 3))
     assert plain.max() < 0.9
-    assert nobody.max() < 0.9
-    assert pose_ssim([(np.zeros((0, 2)), np.zeros((0, 2)))], (64, 64), np.eye(2, 3))[0] == pytest.approx(1.0)
+    assert (plain_near < plain).all()
+
+
+def test_a_picture_of_nobody_is_like_one_of_somebody_but_where_they_stand():
+    nobody, someone = np.zeros((0, 2)), np.random.default_rng(5).uniform(200, 300, (17, 2))
+    whole, near = pose_ssim([(nobody, someone), (someone, nobody)], (512, 512), np.eye(2, 3))
+    assert whole.min() > 0.9, "what the empty background gives"
+    assert near.max() < 0.3
+    whole, near = pose_ssim([(nobody, nobody)], (64, 64), np.eye(2, 3))
+    assert whole[0] == pytest.approx(1.0)
+    assert np.isnan(near[0])
 
 
 def test_a_heat_map_is_the_greatest_gaussian():
