@@ -63,7 +63,7 @@ def load_state(folder: Path, learner: Learner, processes: Processes) -> dict[str
         raise RunError(f"{folder}: want {place['world_size']} processes as the run had, got {processes.world_size}")
     file = folder / _file(learner, processes)
     try:
-        kept = load_file(str(file), device=str(processes.device))
+        kept = load_file(str(file))
     except Exception as error:  # safetensors' own kinds of error have no common name
         raise RunError(f"{file}: want a whole safetensors file, got {type(error).__name__}: {error}") from None
     _make_moments(learner, [name for name in learner.trained if f"step/{name}" in kept])
