@@ -342,6 +342,16 @@ def inception_shapes(folder: Path) -> Path:
     return folder / "w.pth"
 
 
+def test_a_video_too_small_for_a_network_is_told():
+    from tasks.backends.video_features import FeatureError, FeatureSource, check_size
+
+    lpips, fid = (FeatureSource(metric=m, network="any", path="w.pth", sha256="0" * 64) for m in ("lpips", "fid"))
+    check_size(lpips, (64, 80), "a.mp4")
+    check_size(fid, (32, 32), "a.mp4")
+    with pytest.raises(FeatureError, match="a.mp4: want 64 pixels a side or more for --features lpips.*got 80x48"):
+        check_size(lpips, (48, 80), "a.mp4")
+
+
 FEATURES = [
     pytest.param("lpips", ["METRIC=NETWORK:PATH"], id="no network"),
     pytest.param("clip=vit:w.pth", ["one of lpips, fid, fvd", "'clip'"], id="no such metric"),
