@@ -348,7 +348,7 @@ def test_a_video_too_small_for_a_network_is_told():
     lpips, fid = (FeatureSource(metric=m, network="any", path="w.pth", sha256="0" * 64) for m in ("lpips", "fid"))
     check_size(lpips, (64, 80), "a.mp4")
     check_size(fid, (32, 32), "a.mp4")
-    with pytest.raises(FeatureError, match="a.mp4: want 64 pixels a side or more for --features lpips.*got 80x48"):
+    with pytest.raises(FeatureError, match=r"a\.mp4: want 64 pixels a side or more for --features lpips.*got 80x48"):
         check_size(lpips, (48, 80), "a.mp4")
 
 
