@@ -81,9 +81,13 @@ def make_learner(config: RunConfig, processes: Processes) -> tuple[Learner, nn.M
 
 
 def make_frozen(config: RunConfig, processes: Processes) -> tuple[Codec, ClipImageEncoder | None]:
-    """What does not learn: the codec, and CLIP where the network has no image encoder of its own."""
+    """What does not learn: the codec, and CLIP where the network has no image encoder of its own.
+
+    Without a `base` they are random, a function of `train.seed`: the same in every process, and when resumed.
+    """
     network = config.network
-    with _found(config.base):
+    with _found(config.base), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
         codec = build_codec(network.codec, config.base).to(processes.device)
         if network.image.kind == "conv":
             return codec, None

@@ -16,12 +16,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from datasets.members import ShardError  # noqa: E402
 from datasets.video import clip_facts  # noqa: E402
 from model import training  # noqa: E402
-from model.building import make_loader  # noqa: E402
+from model.building import make_frozen, make_loader  # noqa: E402
 from model.config import RunConfig  # noqa: E402
 from model.ema import Ema  # noqa: E402
 from model.feed import Feed  # noqa: E402
 from model.parallel import Processes  # noqa: E402
 from model.pipeline import TogetherVideoPipeline  # noqa: E402
+from model.presets import preset  # noqa: E402
 from model.run_folder import RunError, RunFolder  # noqa: E402
 from tests.small_runs import curve, small_run, tensors, write_shards  # noqa: E402
 from tests.test_stream import damage  # noqa: E402
@@ -191,3 +192,14 @@ def test_a_feed_goes_on_over_epochs_and_its_state_is_that_of_the_batch_taken(sha
         again.load_state_dict(json.loads(json.dumps(states[at])))
         with Feed(again) as feed:
             assert [feed.take()["key"] for _ in range(3)] == taken[at + 1 : at + 4]
+
+
+def test_frozen_parts_without_a_base_are_the_same_in_every_process() -> None:
+    run = preset("svd_reduced")
+    (codec, clip), (again, clip_again) = (make_frozen(run, Processes.here()) for _ in range(2))
+    assert clip is not None
+    assert clip_again is not None
+    for one, other in ((codec, again), (clip, clip_again)):
+        weights, same = one.state_dict(), other.state_dict()
+        assert weights
+        assert all(torch.equal(weights[name], same[name]) for name in weights)
