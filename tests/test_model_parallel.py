@@ -6,6 +6,7 @@ Two processes on the CPU, with gloo. What NCCL and several hosts add is not run 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from model.parallel import Precision, Processes, gathering, whole  # noqa: E402
+from model.pipeline import TogetherVideoPipeline  # noqa: E402
 from model.run_folder import RunFolder  # noqa: E402
 from tests.small_runs import SAMPLES, curve, write_shards  # noqa: E402
 
@@ -82,6 +84,16 @@ def test_shared_weights_train_as_whole_ones(ran: Any) -> None:
     sizes = [path.stat().st_size for path in sorted((folder / "fsdp/whole/state").glob("*/tensors-*"))]
     (alone,) = (path.stat().st_size for path in (folder / "ddp/whole/state").glob("*/tensors-*"))
     assert max(sizes) < 0.6 * alone
+
+
+def test_svd_with_its_frozen_parts_trains_shared_in_bfloat16(ran: Any) -> None:
+    """The preset's own parts, narrow and at random: what is trained, recomputed and shared is that of the full size."""
+    folder, told = ran
+    assert [one["svd"] for one in told] == [2, 2]
+    assert all(math.isfinite(loss) and norm > 0 for _, loss, norm, _ in curve(folder / "svd"))
+    pipeline = TogetherVideoPipeline.from_pretrained(folder / "svd")
+    assert pipeline.vae is not None
+    assert pipeline.image_encoder is not None
 
 
 def test_all_ranks_stop_at_a_loss_that_is_not_finite(ran: Any) -> None:

@@ -11,8 +11,9 @@ import torch
 
 from model import training
 from model.building import make_loader
-from model.config import RunConfig
+from model.config import RunConfig, changed
 from model.parallel import Processes
+from model.presets import preset
 from tests.small_runs import small_run
 
 EPOCHS = 2
@@ -52,6 +53,9 @@ def main(shards: Path, folder: Path) -> None:
     for parallel in ("ddp", "fsdp"):
         run = small_run(parallel=parallel, **common)
         told[parallel] = stopped_and_resumed(run, shards, folder / parallel)
+    settings = ["steps=2", "workers=0", "sample_every=0", "log_every=1", "parallel=fsdp", "precision=bf16"]
+    svd = changed(preset("svd_reduced"), [f"train.{one}" for one in settings])
+    told["svd"] = training.run(svd, shards=shards, out=folder / "svd").steps
     diverged = small_run(workers=1, lr=1e30, warmup=0)
     try:
         training.run(diverged, shards=shards, out=folder / "diverged")
