@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import platform
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -29,6 +28,7 @@ from model.evidence_clips import LeftOut, Trial, trials
 from model.evidence_page import write_page
 from model.evidence_runs import VARIANTS, Job, Outcome, jobs, kept, lpips_network, perform
 from model.evidence_table import figures, table_text
+from model.orphans import end_with_parent
 from model.presets import PRESETS, preset
 from model.run_folder import RunError
 from model.training import DivergedError
@@ -122,14 +122,7 @@ def _performed(todo: Sequence[Job], arguments: argparse.Namespace) -> Iterator[O
 
 def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """A command that is killed takes its runs with it: nobody is left to hear of them, and their folders are held."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    end_with_parent()
 
 
 def _perform(job: Job) -> Outcome:

@@ -12,6 +12,7 @@ import torch.distributed
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from datasets.stream import ShardStream
+from model.orphans import end_with_parent
 
 # What has one row a person, and so another length from sample to sample.
 PER_PERSON = (
@@ -113,7 +114,7 @@ class ShardLoader:
             batch_size=batch_size,
             num_workers=num_workers,
             collate_fn=_Tracking(collate_fn or collate),
-            **options,
+            **({"worker_init_fn": end_with_parent} if num_workers else {}) | options,
         )
         self.skipped = 0
         self.set_epoch(0)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -210,23 +205,3 @@ def test_clips_of_one_person_prove_nothing(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().err
     assert "one person only" in said
     assert "want clips of two people or more in split 'train'" in said
-
-
-def test_a_killed_command_takes_its_runs_with_it(shards: Path, tmp_path: Path) -> None:
-    arguments = ["--shards", str(shards), "--out", str(tmp_path / "out"), "--set", "train.steps=100000"]
-    command = [sys.executable, "-m", "model.evidence", *arguments, "--variants", "full"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as campaign:
-        try:
-            _until((tmp_path / "out" / "runs" / "full-0" / "config.json").is_file, "a run that has begun")
-            workers = psutil.Process(campaign.pid).children(recursive=True)
-            assert workers
-        finally:
-            campaign.kill()
-    _until(lambda: not any(worker.is_running() for worker in workers), "the end of its processes")
-
-
-def _until(done: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    stop = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < stop, f"want {what} within {seconds} s, got none"
-        time.sleep(0.2)
