@@ -119,9 +119,7 @@ def perform(job: Job, trials: Sequence[Trial], tell: Callable[[str], None]) -> O
         if line.step % tenth == 0:
             tell(f"{job.name}: step {line.step} of {job.config.train.steps}, loss {line.loss:.4f}")
 
-    summary = training.run(
-        job.config, shards=job.shards, out=run, resume=RunFolder(run).latest() is not None, progress=watch
-    )
+    summary = training.run(job.config, shards=job.shards, out=run, resume=RunFolder(run).begun, progress=watch)
     pipeline = TogetherVideoPipeline.from_pretrained(run)
     videos = generated(pipeline, trials, steps=job.steps, guidance=job.guidance, seed=job.seed)
     measure = lpips_network() if job.lpips else None
