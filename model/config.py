@@ -166,7 +166,7 @@ class TrainConfig:
     trained: Literal["all", "paper"] = "all"
     # Frames of a window lie this many frames apart, least and most.
     stride: tuple[int, int] = (1, 4)
-    # Share of clips trained without their reference image, and, drawn apart, without their people.
+    # Share of clips trained without their reference image, and of those without their people; half of each is both.
     dropout: float = 0.1
     # Strength of the noise on the reference image's pixels (-1..1).
     noise_aug: float = 0.02
@@ -189,9 +189,9 @@ class TrainConfig:
                 raise ValueError(f"train.{name}: want 0 or more, got {getattr(self, name)}")
         if not self.clip_norm > 0:
             raise ValueError(f"train.clip_norm: want more than 0, got {self.clip_norm}")
-        for name in ("ema", "dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"train.{name}: want 0 to 1, got {getattr(self, name)}")
+        for name, most in (("ema", 1.0), ("dropout", 2 / 3)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"train.{name}: want 0 to {most:.3g}, got {getattr(self, name)}")
         if self.parallel == "fsdp" and self.precision == "fp16":
             raise ValueError("train.precision: want bf16 or no with train.parallel=fsdp, got fp16")
 

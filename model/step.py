@@ -37,16 +37,17 @@ def clip_errors(
 ) -> Tensor:
     """The error of each clip of a batch (model/windows.py, on the network's device), (B,) float32.
 
-    A share `dropout` of clips has its reference image hidden, and, drawn apart, its people (StableAnimator hides
-    conditions at 0.1 [V]), so that guidance can be had when generating.
+    A share `dropout` of clips has its reference image hidden, and as many their people (StableAnimator hides conditions
+    at 0.1 [V]); half of each have both hidden, which is what guidance needs (InstructPix2Pix, arXiv 2211.09800).
     """
     train, noise = config.train, config.network.noise
     shown = as_floats(batch)
     clean = codec.encode(shown["video"], generator)
     count = clean.shape[0]
     given = from_examples(shown, codec, clip, noise_aug=train.noise_aug, generator=generator)
-    drawn = torch.rand(2, count, generator=generator, device=clean.device)
-    given = replace(given, keep_image=drawn[0] >= train.dropout, keep_people=drawn[1] >= train.dropout)
+    drawn, half = torch.rand(count, generator=generator, device=clean.device), train.dropout / 2
+    hide_both, hide_people = drawn < half, (drawn >= 2 * half) & (drawn < 3 * half)
+    given = replace(given, keep_image=drawn >= 2 * half, keep_people=~(hide_both | hide_people))
     sigma = edm.draw_sigma(count, noise, generator)
     fresh = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=torch.float32)
     noisy = clean + fresh * sigma.reshape(-1, 1, 1, 1, 1)

@@ -61,7 +61,7 @@ def test_a_run_says_what_it_made_and_what_comes_next(
         pytest.param(["--preset", "tiny", "--set", "train.step=3"], "--set train.step=3: want FIELD", id="field"),
         pytest.param(["--preset", "tiny", "--set", "train.steps=0"], "train.steps: want 1 or more, got 0", id="steps"),
         pytest.param(["--preset", "tiny", "--set", "train.lr=-1"], "train.lr: want 0 or more, got -1.0", id="rate"),
-        pytest.param(["--preset", "tiny", "--set", "train.dropout=2"], "train.dropout: want 0 to 1", id="share"),
+        pytest.param(["--preset", "tiny", "--set", "train.dropout=2"], "train.dropout: want 0 to 0.667", id="share"),
         pytest.param(["--resume"], "config.json: want a run's configuration", id="nothing to resume"),
         pytest.param(["--preset", "tiny", "--resume"], "want a run to resume, got no config.json", id="resume"),
         pytest.param(["--preset", "tiny", "--split", "val"], "want samples of split 'val'", id="split"),
