@@ -40,6 +40,8 @@ def test_every_option_that_the_pages_name_is_known():
 
 def test_every_setting_that_the_pages_name_exists():
     from flows import presets
+    from model.config import to_dict
+    from model.presets import preset
 
     fields = {
         f"{stage.name}.{field.name}"
@@ -47,6 +49,8 @@ def test_every_setting_that_the_pages_name_exists():
         for stage in dataclasses.fields(preset)
         for field in dataclasses.fields(getattr(preset, stage.name))
     }
+    groups = to_dict(preset("tiny"))
+    fields |= {f"{group}.{name}" for group in ("network", "train") for name in groups[group]}
     named = set(re.findall(r"--set ([a-z]+\.[a-z_]+)", TEXT))
     assert named
     assert not named - fields, named - fields
