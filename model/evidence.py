@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
+from diffusers.utils.logging import disable_progress_bar
 
 from datasets.members import ShardError
 from datasets.store import write_atomic
@@ -122,6 +123,7 @@ def _performed(todo: Sequence[Job], arguments: argparse.Namespace) -> Iterator[O
 
 def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
+    disable_progress_bar()
     end_with_parent()
 
 
@@ -134,7 +136,7 @@ def _perform(job: Job) -> Outcome:
 
 def _hardware(arguments: argparse.Namespace) -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    return f"{device}, {os.cpu_count()} cores, {arguments.jobs} runs at once with {arguments.threads} threads each"
+    return f"{device}, {os.cpu_count()} cores, runs at once: {arguments.jobs}, threads of each: {arguments.threads}"
 
 
 def _parser() -> argparse.ArgumentParser:
