@@ -25,7 +25,7 @@ from tests.build_samples import bundle, judged
 from tests.draw_people import cast_of
 from tests.test_report_browser import browser
 from tests.test_shard_task import build
-from tests.test_together_video_bench_measures import scripted
+from tests.test_together_video_bench_networks import scripted
 
 __all__ = ["browser"]
 
