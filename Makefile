@@ -38,7 +38,8 @@ evidence: setup
 		--scenario pass_behind --scenario swap_places --scenario turn_about
 	$(PY) -m flows.build_dataset out/scenes --out out/duets --set render.width=128 --set render.height=128 \
 		--set render.fps=12 --set render.depth=false --set shard.test_fraction=0.2 --set shard.val_fraction=0
-	$(PY) -m model.evidence --shards out/duets --out $(EVIDENCE) --seeds 0 1 --jobs 2
+	$(PY) -m model.evidence --shards out/duets --out $(EVIDENCE) --seeds 0 1 --jobs 2 \
+		--set train.steps=1000 --set train.sample_every=0 --set train.save_every=250
 
 lock: setup
 	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-emit-index-url \
