@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 import time
@@ -17,10 +16,9 @@ from prefect import flow
 from prefect.logging.configuration import setup_logging
 from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 
-from datasets.lock import BusyError, building
+from datasets.lock import building
 from flows.checks import bytes_needed, check_disk, fetch_weights
-from flows.command import OK, RED, USAGE, Parser, own_stdout, tell
-from flows.errors import Interrupted, UsageError
+from flows.command import OK, RED, Parser, carry_out, tell
 from flows.footage import footage
 from flows.motion import motion
 from flows.plan import forecast, weights_of
@@ -29,7 +27,6 @@ from flows.progress import reporting
 from flows.run import Options, Run, prepare
 from flows.runners import FORMS
 from flows.server import prefect_api
-from flows.stopping import Stopped, stoppable
 from flows.summary import Summary, summarise
 
 ROUTES = {"footage": footage, "motion": motion}
@@ -128,23 +125,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_failed_fraction=arguments.max_failed_fraction,
         corrections=arguments.corrections,
     )
-    with own_stdout() as stdout, _quiet(arguments.verbose), stoppable(tell) as stop:
-        try:
+
+    def command(stdout: TextIO) -> int:
+        with _quiet(arguments.verbose):
             return _command(options, arguments, stdout)
-        except (Stopped, KeyboardInterrupt):
-            return stop.exit_code
-        except (UsageError, BusyError) as error:
-            tell(f"error: {error}")
-            return USAGE
-        except Interrupted as error:
-            tell(f"error: {error}")
-            return RED
-        except Exception as error:
-            if stop.signal is not None:
-                return stop.exit_code
-            logging.getLogger("duetflow").exception("the run failed")
-            tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
-            return RED
+
+    return carry_out(command, "the run")
 
 
 @contextmanager

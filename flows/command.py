@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import NoReturn, TextIO
+
+from datasets.lock import BusyError
+from flows.errors import Interrupted, UsageError
+from flows.stopping import Stopped, stoppable
 
 OK, RED, USAGE = 0, 1, 2
 
@@ -38,3 +43,28 @@ def own_stdout() -> Iterator[TextIO]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def carry_out(command: Callable[[TextIO], int], name: str) -> int:
+    """Run a long command, which is given standard output, and make an exit code of however it ends.
+
+    A signal stops it within seconds; whatever else goes wrong is said in one line, with a traceback in the log only
+    where nobody foresaw it. `name` is what the log calls it: "the run".
+    """
+    with own_stdout() as stdout, stoppable(tell) as stop:
+        try:
+            return command(stdout)
+        except (Stopped, KeyboardInterrupt):
+            return stop.exit_code
+        except (UsageError, BusyError) as error:
+            tell(f"error: {error}")
+            return USAGE
+        except Interrupted as error:
+            tell(f"error: {error}")
+            return RED
+        except Exception as error:
+            if stop.signal is not None:
+                return stop.exit_code
+            logging.getLogger("duetflow").exception("%s failed", name)
+            tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
+            return RED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +14,11 @@ from datasets.store import Store
 from flows import presets
 from flows.bench_tables import text_of
 from flows.checks import check_disk, check_folders, fetch_weights, wanted_weights
-from flows.command import OK, RED, USAGE, Parser, own_stdout, tell
-from flows.errors import Interrupted, UsageError
+from flows.command import OK, Parser, carry_out
+from flows.errors import UsageError
 from flows.progress import reporting
 from flows.runners import MAX_WORKERS, cores
 from flows.settings import override
-from flows.stopping import Stopped, stoppable
 from flows.video_bench_figures import pieces
 from flows.video_bench_page import CLIPS, PAGE, write_page
 from flows.video_bench_run import Plan, Wanted, jobs_of, prepared, scored_of
@@ -57,23 +55,7 @@ stopped one was.
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Gives the exit code."""
     arguments = _parser().parse_args(argv)
-    with own_stdout() as stdout, stoppable(tell) as stop:
-        try:
-            return _command(arguments, stdout)
-        except (Stopped, KeyboardInterrupt):
-            return stop.exit_code
-        except UsageError as error:
-            tell(f"error: {error}")
-            return USAGE
-        except Interrupted as error:
-            tell(f"error: {error}")
-            return RED
-        except Exception as error:
-            if stop.signal is not None:
-                return stop.exit_code
-            logging.getLogger("duetflow").exception("the bench failed")
-            tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
-            return RED
+    return carry_out(lambda stdout: _command(arguments, stdout), "the bench")
 
 
 def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
