@@ -93,6 +93,11 @@ class Store:
         return removed
 
 
+def local_folder(artifact: Artifact) -> Path:
+    """The artifact's files as a folder of this machine."""
+    return Path(artifact.path)
+
+
 def content_key(stage: str, version: int, config: Any, inputs: Sequence[str], weights: Mapping[str, str]) -> str:
     """32 hex digits over all that an artifact is made from.
 

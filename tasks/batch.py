@@ -13,7 +13,7 @@ from typing import Any
 
 from datasets.corrections import Correction
 from datasets.records import Artifact
-from datasets.store import Store, content_key
+from datasets.store import Store, content_key, local_folder
 from tasks.backends import weights
 
 log = logging.getLogger("duetflow")
@@ -43,8 +43,8 @@ class Item:
     words: tuple[Correction, ...] = ()  # what a person said of the clip; stages that heed it have it in their keys
 
     def folder(self, stage: str) -> Path:
-        """The artifact folder that a stage made for this item."""
-        return Path(self.artifacts[stage].path)
+        """The artifact folder that a stage made for this item, on this machine."""
+        return local_folder(self.artifacts[stage])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,9 @@ class Stage:
         """The item with this stage's artifact added, and whether that was already in the store."""
         key = self.key(item, config, env, extra)
         digests = self._digests(item, config, env)
-        about = {"item": item.key, "config": config, "version": self.version, "weights": digests}
+        # What stood before it, so that all that comes of a source can be found: by its bytes, then from key to key.
+        made_from = {"part": item.part, "inputs": sorted({one.key for one in item.artifacts.values()})}
+        about = {"item": item.key, "config": config, "version": self.version, "weights": digests, **made_from}
         artifact, reused = env.store.make(self.name, key, lambda out: self.compute(item, config, env, out), about=about)
         return replace(item, artifacts={**item.artifacts, self.name: artifact}), reused
 
