@@ -18,6 +18,7 @@ class StageSummary:
     ran: int
     reused: int
     seconds: float  # of work, over all workers
+    frames: int  # of what it ran on; 0 for stages over whole files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ def summarise(
         shards=left.shards,
         seconds=round(seconds, 3),
         stages={
-            name: StageSummary(ran=cost.ran, reused=cost.reused, seconds=round(cost.seconds, 3))
+            name: StageSummary(ran=cost.ran, reused=cost.reused, seconds=round(cost.seconds, 3), frames=cost.frames)
             for name, cost in costs_by_stage(costs).items()
         },
     )
