@@ -161,6 +161,11 @@ def read_dataset(folder: Path) -> DatasetInfo | None:
         data = (folder / DATASET).read_bytes()
     except FileNotFoundError:
         return None
+    return decode_dataset(data)
+
+
+def decode_dataset(data: bytes) -> DatasetInfo:
+    """The bytes of dataset.json, read. Raises ShardError for ones that are damaged or of another format."""
     try:
         plain = json.loads(data)
         version, digest = plain["format"], plain.pop("digest")

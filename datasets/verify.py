@@ -20,8 +20,8 @@ from datasets.members import KEY, ShardError
 from datasets.shards import sidecar_path
 from datasets.verify_shard import Found, Note, check_shard
 
-# What else may lie in a dataset: the report with its media.
-ALLOWED_FOLDERS = ("report",)
+# What else may lie in a dataset: the report with its media, and what older versions were.
+ALLOWED_FOLDERS = ("report", "versions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import corrections
+from datasets import corrections, takedowns
 from datasets.index import CARD, DATASET, INDEX, REJECTS
+from datasets.versions import VERSIONS
 from flows.errors import UsageError
 from flows.sources import SourceFile
 from tasks.backends import weights
 from tasks.batch import Env
 
 # What a finished or unfinished dataset of ours holds.
-OURS = {"shards", "review", "report", INDEX, REJECTS, DATASET, CARD, corrections.FILE}
+OURS = {"shards", "review", "report", VERSIONS, takedowns.FILE, INDEX, REJECTS, DATASET, CARD, corrections.FILE}
 # Clips of a video in the store and in the shards, masks, poses and the report's previews, by the video's own size.
 FOOTAGE_FACTOR = 3.0
 # One rendered clip with depth, masks, preview, and its copy in a shard: about what the demo's takes.

@@ -15,7 +15,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets import index
+from datasets import index, versions
+from datasets.folder import open_folder
 from datasets.members import FORMAT, ShardError, encode_sample
 from datasets.shards import Placed, Sidecar, encode_sidecar, finished
 from datasets.shards import write_shard as write_tar
@@ -158,7 +159,9 @@ def commit_dataset(plan: Plan, written: Sequence[Written], out: str | Path) -> S
     files = {index.INDEX: index.sha256(table), index.REJECTS: index.sha256(turned_away)}
     info = _generation(folder, _info(plan, shards, rows, reject_rows, files))
     weights = {name: digest for one in plan.shipped.values() for name, digest in one.weights.items()}
-    index.commit(folder, info, table, turned_away, dataset_card(info, rows, reject_rows, weights))
+    card = dataset_card(info, rows, reject_rows, weights)
+    versions.keep(open_folder(out), info, table, turned_away, card)
+    index.commit(folder, info, table, turned_away, card)
     return Summary(
         out=str(out),
         samples=len(rows),
