@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
+from datasets import remote
+from datasets.remote_scratch import scratch
 from datasets.store import sync, write_atomic
 
 
@@ -28,12 +31,24 @@ class Folder(Protocol):
         """A file to read and seek in. Raises FileNotFoundError."""
         ...
 
+    def part(self, name: str, offset: int, size: int) -> bytes:
+        """Bytes of a file from an offset on, fewer where it ends before. Raises FileNotFoundError."""
+        ...
+
     def size(self, name: str) -> int | None:
         """Bytes of a file; None where there is none."""
         ...
 
     def names(self, under: str = "") -> Iterator[str]:
         """Every file below `under`, sorted, hidden ones too; nothing where there is no such folder."""
+        ...
+
+    def sizes(self, under: str = "") -> dict[str, int]:
+        """`names`, each with its bytes: on object storage a request for a thousand of them."""
+        ...
+
+    def aside(self, name: str) -> Path:
+        """A new path of this machine to write a file to before it is `put` at a name."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
@@ -68,6 +83,12 @@ class LocalFolder:
         """See Folder."""
         return (self.root / name).open("rb")
 
+    def part(self, name: str, offset: int, size: int) -> bytes:
+        """See Folder."""
+        with self.open(name) as file:
+            file.seek(offset)
+            return file.read(size)
+
     def size(self, name: str) -> int | None:
         """See Folder."""
         path = self.root / name
@@ -78,6 +99,16 @@ class LocalFolder:
         for path in sorted((self.root / under).rglob("*")):
             if path.is_file():
                 yield path.relative_to(self.root).as_posix()
+
+    def sizes(self, under: str = "") -> dict[str, int]:
+        """See Folder."""
+        return {name: (self.root / name).stat().st_size for name in self.names(under)}
+
+    def aside(self, name: str) -> Path:
+        """See Folder. It lies beside the name, so that `put` can rename it; a build sweeps what a killed one left."""
+        final = self.root / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        return final.with_name(f".{final.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
 
     def write(self, name: str, data: bytes) -> None:
         """See Folder."""
@@ -107,6 +138,71 @@ class LocalFolder:
         (self.root / name).unlink(missing_ok=True)
 
 
-def open_folder(address: str | Path) -> Folder:
-    """The folder at a path or an address."""
-    return LocalFolder(Path(address))
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """What lies below an s3:// address: each file an object, put whole."""
+
+    address: str
+
+    def read(self, name: str) -> bytes:
+        """See Folder."""
+        return remote.read(self._at(name))
+
+    def open(self, name: str) -> BinaryIO:
+        """See Folder. A copy on this machine, gone when it is closed: whoever seeks in it reads it once only."""
+        # A hidden name: what a killed process leaves is swept with the other copies.
+        (scratch() / ".tmp").mkdir(parents=True, exist_ok=True)
+        copy = tempfile.NamedTemporaryFile(dir=scratch() / ".tmp")
+        try:
+            remote.fetch(self._at(name), Path(copy.name))
+        except BaseException:
+            copy.close()
+            raise
+        return cast(BinaryIO, copy)
+
+    def part(self, name: str, offset: int, size: int) -> bytes:
+        """See Folder."""
+        return remote.read(self._at(name), offset, size)
+
+    def size(self, name: str) -> int | None:
+        """See Folder."""
+        found = remote.stat(self._at(name))
+        return found.size if found else None
+
+    def names(self, under: str = "") -> Iterator[str]:
+        """See Folder."""
+        yield from self.sizes(under)
+
+    def sizes(self, under: str = "") -> dict[str, int]:
+        """See Folder."""
+        below = f"{under}/" if under else ""
+        return {f"{below}{name}": one.size for name, one in remote.listing(self._at(under))}
+
+    def aside(self, name: str) -> Path:
+        """See Folder."""
+        folder = scratch() / ".tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{os.getpid()}.{uuid.uuid4().hex[:8]}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """See Folder."""
+        remote.put(self._at(name), data)
+
+    def put(self, name: str, file: Path) -> None:
+        """See Folder."""
+        remote.send(file, self._at(name))
+        file.unlink()
+
+    def remove(self, name: str) -> None:
+        """See Folder."""
+        remote.remove(self._at(name))
+
+    def _at(self, name: str) -> str:
+        return remote.join(self.address, name)
+
+
+def open_folder(address: str | Path | Folder) -> Folder:
+    """The folder at a path or an address; one that is open already as it is."""
+    if isinstance(address, str | Path):
+        return RemoteFolder(remote.place_of(str(address))) if remote.is_address(address) else LocalFolder(Path(address))
+    return address

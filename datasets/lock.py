@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets.index import LOCK
+from datasets.remote import is_address, join, place_of
+from datasets.remote_lease import Lost, holding
 
 
 class BusyError(RuntimeError):
@@ -19,8 +21,22 @@ class BusyError(RuntimeError):
 def building(out: str | Path) -> Iterator[None]:
     """Hold the folder for one build. The kernel lets go of it when the process ends, however it ends.
 
-    Raises BusyError at once when another build holds it.
+    Raises BusyError at once when another build holds it. At an address a lease is held, which outlives a killed process
+    by a minute: then this waits that long, and raises BusyError as soon as the holder shows that it lives.
     """
+    if is_address(str(out)):
+        address = join(place_of(str(out)), LOCK)
+        try:
+            with holding(address) as other:
+                if other is not None:
+                    raise BusyError(
+                        f"{out}: want one build at a time, got a second while {other} holds {LOCK}; "
+                        "wait for it, or give another --out"
+                    )
+                yield
+        except Lost as lost:
+            raise BusyError(str(lost)) from lost
+        return
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)

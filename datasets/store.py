@@ -1,4 +1,7 @@
-"""Content key -> finished artifact: written aside, synced, renamed. What is in the store is complete."""
+"""Content key -> finished artifact: written aside, synced, renamed. What is in the store is complete.
+
+A store at an address does the same with objects: see `remote_store`.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +15,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets import remote, remote_store
 from datasets.plain import to_plain
 from datasets.records import Artifact
 
 MANIFEST = "artifact.json"
+# sha256 of source files, by where they lie and what they were when they were hashed.
+NOTES = ".sha256"
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """A folder of artifacts, one folder each, named by what they were made from."""
 
-    root: str
+    root: str  # a path, or an s3:// address
+
+    @property
+    def remote(self) -> bool:
+        """Whether it lies at an address."""
+        return remote.is_address(self.root)
+
+    def place(self, stage: str, key: str) -> str:
+        """Where the artifact of this key lies or will lie: a path or an address."""
+        return f"{self.root}/{stage}/{key[:2]}/{key}" if self.remote else str(self.path(stage, key))
 
     def path(self, stage: str, key: str) -> Path:
-        """Where the artifact of this key lies or will lie."""
+        """Where the artifact of this key lies or will lie in a store on this machine."""
         return Path(self.root) / stage / key[:2] / key
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """The finished artifact of this key, or None. One with a file missing or of another size counts as none."""
+        if self.remote:
+            place = self.place(stage, key)
+            return Artifact(key=key, path=place) if remote_store.find(place, MANIFEST) else None
         path = self.path(stage, key)
         try:
             manifest = json.loads((path / MANIFEST).read_bytes())
             if any((path / name).stat().st_size != size for name, size in manifest["files"].items()):
                 return None
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, KeyError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return Artifact(key=key, path=str(path))
 
@@ -49,14 +67,22 @@ class Store:
         found = self.find(stage, key)
         if found:
             return found, True
+
+        def seal(folder: Path) -> dict[str, int]:
+            files = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
+            manifest = {"stage": stage, "key": key, "files": files, "about": to_plain(dict(about or {}))}
+            (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
+            return files
+
+        if self.remote:
+            remote_store.make(self.place(stage, key), MANIFEST, write, seal)
+            return Artifact(key=key, path=self.place(stage, key)), False
         final = self.path(stage, key)
         aside = Path(self.root) / ".tmp" / f"{key}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         aside.mkdir(parents=True)
         try:
             write(aside)
-            files = {str(p.relative_to(aside)): p.stat().st_size for p in sorted(aside.rglob("*")) if p.is_file()}
-            manifest = {"stage": stage, "key": key, "files": files, "about": to_plain(dict(about or {}))}
-            (aside / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
+            files = seal(aside)
             for name in [*files, MANIFEST]:
                 sync(aside / name)
             sync(aside)
@@ -82,6 +108,9 @@ class Store:
 
     def sweep(self, *, older_than_s: float, now_s: float) -> int:
         """Remove what killed writers left under .tmp for longer than this; gives how many. Live writers are younger."""
+        if self.remote:
+            remote_store.swept()
+            return 0
         removed = 0
         for aside in (Path(self.root) / ".tmp").glob("*"):
             try:
@@ -92,10 +121,44 @@ class Store:
                 continue
         return removed
 
+    def noted(self, name: str) -> Any:
+        """What `note` was given under a name; None when nothing, or a killed disk's rest."""
+        try:
+            if self.remote:
+                return json.loads(remote.read(f"{self.root}/{NOTES}/{name}.json"))
+            return json.loads((Path(self.root) / NOTES / f"{name}.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def note(self, name: str, plain: Any) -> None:
+        """Remember something small beside the artifacts."""
+        data = json.dumps(plain, sort_keys=True).encode()
+        if self.remote:
+            remote.put(f"{self.root}/{NOTES}/{name}.json", data)
+        else:
+            write_atomic(Path(self.root) / NOTES / f"{name}.json", data)
+
 
 def local_folder(artifact: Artifact) -> Path:
-    """The artifact's files as a folder of this machine."""
+    """The artifact's files as a folder of this machine. Raises OSError where they have to be fetched and cannot be."""
+    if remote.is_address(artifact.path):
+        return remote_store.folder(artifact.path, MANIFEST)
     return Path(artifact.path)
+
+
+def local_file(artifact: Artifact, name: str) -> Path:
+    """One file of an artifact on this machine, without the others. Raises OSError as `local_folder` does."""
+    if remote.is_address(artifact.path):
+        return remote_store.file(artifact.path, name, MANIFEST)
+    return Path(artifact.path) / name
+
+
+def size_in(artifact: Artifact, name: str) -> int | None:
+    """Bytes of a file of an artifact, without fetching it; None where it has none of that name."""
+    if remote.is_address(artifact.path):
+        return remote_store.sizes(artifact.path, MANIFEST).get(name)
+    path = Path(artifact.path) / name
+    return path.stat().st_size if path.is_file() else None
 
 
 def content_key(stage: str, version: int, config: Any, inputs: Sequence[str], weights: Mapping[str, str]) -> str:
