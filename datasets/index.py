@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from datasets.folder import Folder, open_folder
 from datasets.members import FORMAT, ShardError
 from datasets.plain import from_plain, to_plain
 from datasets.records import Cast, Clip, Sample
-from datasets.store import write_atomic
 
 INDEX, REJECTS, DATASET, CARD, LOCK = "index.parquet", "rejects.parquet", "dataset.json", "README.md", ".lock"
 SPLITS = ("train", "val", "test")
@@ -155,10 +155,10 @@ def encode_dataset(info: DatasetInfo) -> bytes:
     return json.dumps({**plain, "digest": _digest(plain)}, sort_keys=True, indent=1).encode() + b"\n"
 
 
-def read_dataset(folder: Path) -> DatasetInfo | None:
+def read_dataset(folder: str | Path | Folder) -> DatasetInfo | None:
     """What is committed in a folder; None when nothing is. Raises ShardError for one damaged or of another format."""
     try:
-        data = (folder / DATASET).read_bytes()
+        data = open_folder(folder).read(DATASET)
     except FileNotFoundError:
         return None
     return decode_dataset(data)
@@ -181,12 +181,12 @@ def decode_dataset(data: bytes) -> DatasetInfo:
     return info
 
 
-def commit(folder: Path, info: DatasetInfo, index: bytes, rejects: bytes, card: str) -> None:
+def commit(folder: str | Path | Folder, info: DatasetInfo, index: bytes, rejects: bytes, card: str) -> None:
     """Put the tables and the card in place, and dataset.json last: until then the older one and its shards hold."""
+    to = open_folder(folder)
     for name, data in ((INDEX, index), (REJECTS, rejects), (CARD, card.encode()), (DATASET, encode_dataset(info))):
-        path = folder / name
-        if not path.is_file() or path.read_bytes() != data:
-            write_atomic(path, data)
+        if to.size(name) != len(data) or to.read(name) != data:
+            to.write(name, data)
 
 
 def sha256(data: bytes) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from datasets import tar
+from datasets.folder import Folder, LocalFolder
 from datasets.members import FORMAT, MEMBERS, ShardError, legal_key
 from datasets.plain import from_plain, to_plain
-from datasets.store import sync, write_atomic
+
+# Shards that are named by a path of this machine.
+HERE: Folder = LocalFolder(Path())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +57,15 @@ def sidecar_path(shard: Path) -> Path:
     return shard.with_suffix(".json")
 
 
-def write_shard(path: Path, samples: Iterable[tuple[str, str, Mapping[str, bytes]]]) -> Sidecar:
+def write_shard(
+    path: str | Path, samples: Iterable[tuple[str, str, Mapping[str, bytes]]], folder: Folder = HERE
+) -> Sidecar:
     """Write (key, digest, members) in order as one shard and its sidecar; kill -9 leaves a whole shard or none.
 
-    Memory holds one sample at a time. Raises ShardError for a key or member that the format does not know.
+    `path` is relative to the folder. Memory holds one sample at a time. Raises ShardError for a key or member that the
+    format does not know.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    aside = folder.aside(str(path))
     placed: list[Placed] = []
     digest, at = hashlib.sha256(), 0
     try:
@@ -78,9 +82,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, str, Mapping[str, bytes
             file.flush()
             os.fsync(file.fileno())
         # A sidecar of an older shard under this name must not vouch for the new one.
-        sidecar_path(path).unlink(missing_ok=True)
-        os.replace(aside, path)
-        sync(path.parent)
+        folder.remove(str(sidecar_path(Path(path))))
+        folder.put(str(path), aside)
     finally:
         aside.unlink(missing_ok=True)
     sidecar = Sidecar(
@@ -91,7 +94,7 @@ def write_shard(path: Path, samples: Iterable[tuple[str, str, Mapping[str, bytes
         made_from=shard_digest((sample.key, sample.digest) for sample in placed),
         samples=tuple(placed),
     )
-    write_atomic(sidecar_path(path), encode_sidecar(sidecar))
+    folder.write(str(sidecar_path(Path(path))), encode_sidecar(sidecar))
     return sidecar
 
 
@@ -100,13 +103,13 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
     return json.dumps(to_plain(sidecar), sort_keys=True, indent=1).encode() + b"\n"
 
 
-def read_sidecar(shard: Path) -> Sidecar:
+def read_sidecar(shard: str | Path, folder: Folder = HERE) -> Sidecar:
     """The sidecar beside a shard. Raises ShardError when there is none, or it cannot be read."""
-    path = sidecar_path(shard)
+    path = sidecar_path(Path(shard))
     try:
-        sidecar = from_plain(Sidecar, json.loads(path.read_bytes()))
+        sidecar = from_plain(Sidecar, json.loads(folder.read(str(path))))
     except FileNotFoundError:
-        raise ShardError(f"{path.name}: want the sidecar of {shard.name}, got no such file") from None
+        raise ShardError(f"{path.name}: want the sidecar of {Path(shard).name}, got no such file") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ShardError(f"{path.name}: want the sidecar of a shard, got {type(error).__name__}: {error}") from error
     if sidecar.format != FORMAT:
@@ -114,11 +117,11 @@ def read_sidecar(shard: Path) -> Sidecar:
     return sidecar
 
 
-def finished(shard: Path, made_from: str) -> Sidecar | None:
+def finished(shard: str | Path, made_from: str, folder: Folder = HERE) -> Sidecar | None:
     """The sidecar of a whole shard made from exactly this, or None: then it is to be written."""
     try:
-        sidecar = read_sidecar(shard)
-        whole = sidecar.made_from == made_from and shard.stat().st_size == sidecar.bytes
+        sidecar = read_sidecar(shard, folder)
+        whole = sidecar.made_from == made_from and folder.size(str(shard)) == sidecar.bytes
     except (ShardError, OSError):
         return None
     return sidecar if whole else None
