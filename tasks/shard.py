@@ -16,7 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets import index, versions
-from datasets.folder import open_folder
+from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import FORMAT, ShardError, encode_sample
 from datasets.shards import Placed, Sidecar, encode_sidecar, finished
 from datasets.shards import write_shard as write_tar
@@ -118,7 +118,7 @@ def plan_shards(batches: Sequence[Batch], config: Config, out: str | Path, *, co
     shipped = _split(shipped, config)
     planned = shard_plan.plan(
         [one.entry for one in shipped.values()],
-        _committed(Path(out)),
+        _committed(open_folder(out)),
         target_bytes=config.target_bytes,
         reshard=config.reshard,
     )
@@ -132,12 +132,12 @@ def plan_shards(batches: Sequence[Batch], config: Config, out: str | Path, *, co
 
 def write_shard(job: Job, out: str | Path) -> Written:
     """The shard of a job, written unless a whole one made from the same is there."""
-    path = Path(out) / job.path
-    found = finished(path, job.made_from)
+    folder = open_folder(out)
+    found = finished(job.path, job.made_from, folder)
     if found:
         return Written(path=job.path, sidecar=found, reused=True)
     samples = ((item.key, digest, encode_sample(bundle_of(item))) for item, digest in job.items)
-    return Written(path=job.path, sidecar=write_tar(path, samples), reused=False)
+    return Written(path=job.path, sidecar=write_tar(job.path, samples, folder), reused=False)
 
 
 def commit_dataset(plan: Plan, written: Sequence[Written], out: str | Path) -> Summary:
@@ -145,7 +145,7 @@ def commit_dataset(plan: Plan, written: Sequence[Written], out: str | Path) -> S
 
     Raises ShardError when a shard of the plan was not written.
     """
-    folder, by_path = Path(out), {one.path: one for one in written}
+    folder, by_path = open_folder(out), {one.path: one for one in written}
     missing = [job.path for job in plan.jobs if job.path not in by_path]
     if missing:
         raise ShardError(f"dataset: want every planned shard written, got none of {', '.join(missing)}")
@@ -160,7 +160,7 @@ def commit_dataset(plan: Plan, written: Sequence[Written], out: str | Path) -> S
     info = _generation(folder, _info(plan, shards, rows, reject_rows, files))
     weights = {name: digest for one in plan.shipped.values() for name, digest in one.weights.items()}
     card = dataset_card(info, rows, reject_rows, weights)
-    versions.keep(open_folder(out), info, table, turned_away, card)
+    versions.keep(folder, info, table, turned_away, card)
     index.commit(folder, info, table, turned_away, card)
     return Summary(
         out=str(out),
@@ -207,12 +207,12 @@ def _split(shipped: dict[str, Shipped], config: Config) -> dict[str, Shipped]:
     return out
 
 
-def _committed(out: Path) -> dict[str, list[tuple[str, str]]]:
+def _committed(out: Folder) -> dict[str, list[tuple[str, str]]]:
     """Path -> (key, digest) of each committed shard that is still whole; the samples of any other are placed anew."""
     info = index.read_dataset(out)
     whole = {}
     for one in info.shards if info else ():
-        side = finished(out / one.path, one.made_from)
+        side = finished(one.path, one.made_from, out)
         # A shard whose sidecar is gone keeps its number, so that no new one takes its name.
         whole[one.path] = [(sample.key, sample.digest) for sample in side.samples] if side else []
     return whole
@@ -251,7 +251,7 @@ def _info(
     )
 
 
-def _generation(folder: Path, info: index.DatasetInfo) -> index.DatasetInfo:
+def _generation(folder: Folder, info: index.DatasetInfo) -> index.DatasetInfo:
     """The next generation, or the committed one when nothing changed."""
     before = index.read_dataset(folder)
     if before is None or replace(info, generation=before.generation) == before:
@@ -259,18 +259,24 @@ def _generation(folder: Path, info: index.DatasetInfo) -> index.DatasetInfo:
     return replace(info, generation=before.generation + 1)
 
 
-def _sweep(folder: Path, keep: set[str]) -> int:
+def _sweep(folder: Folder, keep: set[str]) -> int:
     """Remove shards of older plans and what a killed run left aside; the number of shards removed."""
     removed = 0
-    for path in sorted([*folder.glob("shards/*"), *folder.glob("review/*"), *folder.glob(".*")]):
-        name = path.relative_to(folder).as_posix()
+    for name in [*folder.names("shards"), *folder.names("review"), *_hidden(folder)]:
         shard = name.removesuffix(".json") + ".tar" if name.endswith(".json") else name
         old = shard_plan.SHARD_PATH.fullmatch(shard) and shard not in keep
-        aside = re.fullmatch(r"\.[a-zA-Z0-9.-]+\.[0-9]+\.[0-9a-f]{8}", path.name)
-        if path.is_file() and (old or aside):
-            path.unlink()
+        aside = re.fullmatch(r"\.[a-zA-Z0-9.-]+\.[0-9]+\.[0-9a-f]{8}", Path(name).name)
+        if old or aside:
+            folder.remove(name)
             removed += bool(old) and name.endswith(".tar")
     return removed
+
+
+def _hidden(folder: Folder) -> list[str]:
+    """Hidden files of the folder itself: only on a file system are files first written aside there."""
+    if not isinstance(folder, LocalFolder):
+        return []
+    return sorted(path.name for path in folder.root.glob(".*") if path.is_file())
 
 
 def _reject(item: Item, reason: str, *, fault: bool, stage: str = "shard") -> Reject:
