@@ -2,14 +2,20 @@
 PY := .venv/bin/python
 OUT ?= out/demo
 EVIDENCE ?= out/evidence
+KILLS ?= 100
+SEED ?= 1
+MINUTES ?= 10
 
-.PHONY: help setup demo test lint bench evidence lock clean
+.PHONY: help setup demo test lint bench torture fuzz hostile evidence lock clean
 help:
 	@echo 'make setup   .venv from requirements.lock, system libraries included (apt when root)'
 	@echo 'make demo    two people from motion that the project makes itself: shards and a page, in $(OUT)'
 	@echo 'make test    set-up, lint and all tests'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   every side-by-side measurement, as one table'
+	@echo 'make torture builds killed, starved and damaged at random, each compared with an undisturbed one; half an hour'
+	@echo 'make fuzz    the readers of video, motion and shards, ten minutes each'
+	@echo 'make hostile every bad file that we know of, and what becomes of it'
 	@echo 'make evidence  networks with and without parts of binding, trained and compared: $(EVIDENCE)'
 	@echo 'make lock    requirements.lock anew from pyproject.toml'
 
@@ -31,6 +37,17 @@ test: lint
 
 bench: setup
 	$(PY) -m tests.bench
+
+torture: setup
+	$(PY) -m tests.torture --kills $(KILLS) --seed $(SEED)
+
+fuzz: setup
+	$(PY) -m tests.fuzz video --minutes $(MINUTES) --seed $(SEED)
+	$(PY) -m tests.fuzz motion --minutes $(MINUTES) --seed $(SEED)
+	$(PY) -m tests.fuzz shards --minutes $(MINUTES) --seed $(SEED)
+
+hostile: setup
+	$(PY) -m tests.hostile --out out/hostile
 
 # Choreographed duets, shards of them, then every variant with two seeds; an hour on two cores.
 evidence: setup

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from datasets.index import INDEX
-from tests.bench.scale import run
+from tests.bench.scale import run, size_mb
 from tests.prefect_server import running_server
 from tests.tiny_runs import ROOT, environment
 
@@ -47,6 +47,7 @@ def measured(route: str, sources: Sequence[Path], more: Sequence[object], settin
             arguments = (*sources, "--out", out, "--store", Path(folder) / "store", "--runner", "processes:1", *more)
             ran = run(arguments, settings, {**env, "OMP_NUM_THREADS": "1"})
         frames, people = frames_of(ran.summary, out)
+        kept = {name: 1000 * size_mb(Path(folder) / name) / frames for name in ("store", "out")}
     stages = {name: 1000 * stage["seconds"] / frames for name, stage in ran.summary["stages"].items()}
     return {
         "route": route,
@@ -54,6 +55,7 @@ def measured(route: str, sources: Sequence[Path], more: Sequence[object], settin
         "people_a_clip": round(people, 2),
         "ms_a_frame": {name: round(value, 2) for name, value in stages.items()},
         "ms_a_frame_all": round(sum(stages.values()), 2),
+        "kb_a_frame": {name: round(value, 1) for name, value in kept.items()},
         "wall_s": round(ran.seconds, 1),
         "core_hours": {h: round(h * 3600 * FPS * sum(stages.values()) / 3.6e6) for h in HOURS},
     }
