@@ -14,9 +14,12 @@ import numpy as np
 
 
 def to_plain(value: Any) -> Any:
-    """A value of dataclasses, tuples, mappings, Fractions and scalars as what JSON can hold."""
+    """A value of dataclasses, tuples, mappings, Fractions and scalars as what JSON can hold.
+
+    A field with `unkeyed` in its metadata is left out: it changes no result, so no content key or digest may have it.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_plain(getattr(value, field.name)) for field in _told(value)}
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
     if isinstance(value, Mapping):
@@ -47,7 +50,7 @@ def from_plain(hint: Any, value: Any) -> Any:
         return Fraction(value)
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)
-        return hint(**{f.name: from_plain(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})  # type: ignore[operator]
+        return hint(**{f.name: from_plain(hints[f.name], value[f.name]) for f in _told(hint)})  # type: ignore[operator]
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(from_plain(arguments[0], item) for item in value)
@@ -57,3 +60,7 @@ def from_plain(hint: Any, value: Any) -> Any:
     if hint in (int, float, str, bool):
         return hint(value)
     return value
+
+
+def _told(record: Any) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(record) if not field.metadata.get("unkeyed")]

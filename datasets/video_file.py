@@ -1,4 +1,7 @@
-"""Opening and decoding: local files only, damage counted, every frame made upright square-pixel RGB8."""
+"""Opening and decoding: local files only, damage counted, every frame made upright square-pixel RGB8.
+
+Of FFmpeg's errors, want of memory is MemoryError: it says nothing of the file.
+"""
 
 from __future__ import annotations
 
@@ -78,6 +81,8 @@ def open_video(file: str | Path | bytes | io.BufferedIOBase) -> InputContainer:
             # The "file:" keeps a name with a colon in it from being read as a protocol.
             return av.open(f"file:{os.path.abspath(file)}", "r", container_options=_LOCAL_ONLY)
         return av.open(file, "r", container_options=_LOCAL_ONLY)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(
@@ -118,6 +123,8 @@ def decode(container: InputContainer, streams: list[Any], damage: Damage) -> Ite
                 errors = 0 if frames else errors
                 yield from frames
             return
+        except MemoryError:
+            raise
         except av.error.FFmpegError as error:
             errors += 1
             _note(damage, error)
@@ -130,6 +137,8 @@ def _decode_packet(packet: Any, damage: Damage) -> list[Any]:
         frames = packet.decode()
     except av.error.EOFError:
         return []
+    except MemoryError:
+        raise  # of FFmpeg too: no damage of the file's, and what comes after would be missing for want of it
     except av.error.FFmpegError as error:
         _note(damage, error)
         return []

@@ -31,6 +31,11 @@ from datasets.video_file import (
 
 # Ten hours at 60 frames a second: beyond it a file is a mistake or an attack.
 MAX_FRAMES = 10 * 3600 * 60
+# Twice the pixels of 8K.
+MAX_PIXELS = 2 * 7680 * 4320
+# Pixels a byte: a still picture in 1080p takes about 10,000. What any file may hold: 600 frames of 8K.
+MAX_EXPANSION = 1e5
+FREE_PIXELS = 2e10
 
 
 # Nobody looks at these pictures closely: without deblocking they decode a third faster, and damage shows all the same.
@@ -63,17 +68,27 @@ class _Sound:
     samples: int = 0
 
 
-def probe_video(path: str | Path, *, max_frames: int = MAX_FRAMES) -> VideoFacts:
+def probe_video(
+    path: str | Path,
+    *,
+    max_frames: int = MAX_FRAMES,
+    max_pixels: int = MAX_PIXELS,
+    max_expansion: float = MAX_EXPANSION,
+) -> VideoFacts:
     """Decode a whole file, pictures and sound, and say what it holds.
 
-    Raises VideoError for a file that is no video, holds no frame, or holds more than max_frames.
+    Raises VideoError for a file that is no video, holds no frame, more than max_frames, frames of more than max_pixels,
+    or more pixels in all than `most_pixels` of its size.
     """
     name = name_of(path)
     with open_video(path) as container:
         stream = video_stream(container, name)
-        stream.codec_context.options = _UNSEEN
+        _refuse_large(stream.codec_context.width * stream.codec_context.height, max_pixels, name)
+        # FFmpeg's own check: a stream may say another size later on, before it takes the memory for it.
+        stream.codec_context.options = {**_UNSEEN, "max_pixels": str(max_pixels)}
         tracks = [track for track in container.streams.audio if track.codec_context is not None][:1]
         damage, sound, geometry = Damage(), _Sound(), None
+        pixels, most = 0, most_pixels(Path(path).stat().st_size, max_expansion)
         times, last_s, first = array("d"), 0.0, 0.0
         for frame in decode(container, [stream, *tracks], damage):
             if not hasattr(frame, "pict_type"):
@@ -86,6 +101,8 @@ def probe_video(path: str | Path, *, max_frames: int = MAX_FRAMES) -> VideoFacts
             last_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
             if len(times) > max_frames:
                 raise VideoError(f"{name}: want at most {max_frames} frames, got more; cut it into shorter files")
+            pixels += frame.width * frame.height
+            refuse_bomb(pixels, most, name)
         if geometry is None:
             why = f" ({damage.first})" if damage.first else ""
             raise VideoError(f"{name}: want a video with frames, got none that decodes{why}; it is empty or broken")
@@ -102,6 +119,28 @@ def probe_video(path: str | Path, *, max_frames: int = MAX_FRAMES) -> VideoFacts
             damaged=damage.packets,
             damage=damage.first,
             audio=_audio_facts(tracks, sound, first),
+        )
+
+
+def most_pixels(size: int, expansion: float = MAX_EXPANSION) -> float:
+    """How many pixels a file of so many bytes may hold in all its frames."""
+    return FREE_PIXELS + expansion * size
+
+
+def refuse_bomb(pixels: float, most: float, name: str) -> None:
+    """Raise VideoError for more pixels than a file may hold."""
+    if pixels > most:
+        raise VideoError(
+            f"{name}: want at most {most / 1e9:.0f} billion pixels for a file of its size, got more; a small file that "
+            "becomes very large is a mistake or an attack: leave it out, or set probe.max_expansion"
+        )
+
+
+def _refuse_large(pixels: int, most: int, name: str) -> None:
+    if pixels > most:
+        raise VideoError(
+            f"{name}: want frames of at most {most / 1e6:.0f} million pixels, got {pixels / 1e6:.0f} million; "
+            "scale it, or set probe.max_pixels"
         )
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows.errors import UsageError
-from tasks.backends.motion_files import is_motion_file, source_of
-from tasks.motion import read_scene
+from tasks.motion import motions_named, sources_among
 
 Kind = Literal["video", "motion", "scene"]
 EXTENSIONS: dict[str, Kind] = {
@@ -117,61 +116,66 @@ def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> 
 
 def _of_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> list[SourceFile]:
     found = list(_in_folder(folder, root, kinds, skip))
-    used = {motion for source in found if source.kind == "scene" for motion in _motions_of(Path(source.path))}
+    named = [one for source in found if source.kind == "scene" for one in _motions_of(Path(source.path))]
+    used = {os.path.abspath(source) for source in sources_among(named).values()}
     # Who wrote a scene said who dances with whom: its motions are no material for other duets too.
     return [source for source in found if source.kind != "motion" or source.path not in used]
 
 
 def _in_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
-    for path in _walk(folder, skip, set()):
-        kind = EXTENSIONS.get(path.suffix.lower())
-        if kind is None or (kinds is not None and kind not in kinds):
-            continue
-        if (kind == "scene" and not _is_scene(path)) or (kind == "motion" and not _is_motion(path)):
+    paths = [path for path in _walk(folder, skip) if _taken(path, kinds)]
+    # What cannot be read stays in, for its reject to say why.
+    motions = sources_among([path for path in paths if EXTENSIONS[path.suffix.lower()] == "motion"])
+    for path in paths:
+        kind = EXTENSIONS[path.suffix.lower()]
+        if (kind == "scene" and not _is_scene(path)) or (kind == "motion" and path not in motions):
             continue
         # Some layouts keep one motion in several files: the folder, or the first of them, stands for all.
-        yield _source(source_of(path) if kind == "motion" else path, root, kind)
+        yield _source(motions[path] if kind == "motion" else path, root, kind)
 
 
-def _walk(folder: Path, skip: Sequence[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _taken(path: Path, kinds: Sequence[Kind] | None) -> bool:
+    kind = EXTENSIONS.get(path.suffix.lower())
+    return kind is not None and (kinds is None or kind in kinds)
+
+
+def _walk(top: Path, skip: Sequence[Path]) -> Iterator[Path]:
     """Files under a folder, by name. A loop of links ends where it closes."""
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in seen or folder.resolve() in skip:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    try:
-        entries = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except OSError as error:
-        raise UsageError(f"{folder}: want a folder that can be read, got {error.strerror}") from error
-    for name in entries:
-        path = folder / name
-        if path.is_dir():
-            yield from _walk(path, skip, seen)
-        elif path.is_file() or path.is_symlink():
-            # A link that leads nowhere stays in: its reject says so, where silence would lose it.
-            yield path
+    seen: set[tuple[int, int]] = set()
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        if not path.is_dir():
+            # A link that leads nowhere stays in: its reject says so, where silence would lose it. One that leads to a
+            # pipe or a device does not: reading it might never end.
+            if path.is_file() or (path.is_symlink() and not path.exists()):
+                yield path
+            continue
+        status = path.stat()
+        if (status.st_dev, status.st_ino) in seen or path.resolve() in skip:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        try:
+            names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+        except OSError as error:
+            raise UsageError(f"{path}: want a folder that can be read, got {error.strerror}") from error
+        waiting += [path / name for name in reversed(names)]
 
 
 def _is_scene(path: Path) -> bool:
     """Whether a YAML or JSON file among others is a scene, and not somebody's notes about the footage."""
     try:
-        return re.search(rb"""(^\s*|[{,]\s*)["']?performers["']?\s*:""", path.read_bytes()[: 1 << 20], re.M) is not None
+        with path.open("rb") as file:
+            text = file.read(1 << 20)
     except OSError:
         return True
+    # Blanks, not all white space: a megabyte of empty lines would be gone through once from each of them.
+    return re.search(rb"""(^[ \t]*|[{,]\s*)["']?performers["']?\s*:""", text, re.M) is not None
 
 
-def _motions_of(scene: Path) -> set[str]:
-    """The sources that a scene file uses: their absolute paths."""
-    try:
-        performers = read_scene(scene).performers
-    except (ValueError, OSError):
-        return set()  # the scene's own reject will say what is off
-    return {os.path.abspath(source_of(scene.parent / performer.motion)) for performer in performers}
-
-
-def _is_motion(path: Path) -> bool:
-    """Whether an array file among others is motion. What cannot be read stays in, for its reject to say why."""
-    return is_motion_file(path) or not path.is_file()
+def _motions_of(scene: Path) -> list[Path]:
+    """The motions that a scene file names; its own reject will say what is off with it."""
+    return [scene.parent / name for name in motions_named(scene)]
 
 
 def _source(path: Path, root: Path, kind: Kind) -> SourceFile:

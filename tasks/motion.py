@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,28 +20,36 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets.npz import write_npz
-from datasets.records import Artifact, Motion, load_record, save_record
+from datasets.records import Artifact, Motion, load_record
 from datasets.store import Store, write_atomic
-from tasks.backends.motion_files import group_of, load_motion
+from tasks.backends.motion_files import group_of
+from tasks.backends.sandbox import Limits
 from tasks.backends.smplx import body_digest
 from tasks.batch import Batch, Env, Item, Reject, Stage
+from tasks.fence import Crashed, Fence, check_limits, limit
+from tasks.motion_file import SCENE_SUFFIXES, motion_sources_of, names_in_scene, read_motion_into, read_scene_into
 from tasks.ops import choreography
-from tasks.ops.compose import Looks, Plan, compose_alone, compose_pair, length_s, partners, scene_digest
-from tasks.ops.scene import (
-    MAX_TEXT,
-    PerformerSpec,
-    Scene,
-    one_camera_each,
-    parse_scene,
-    scene_from_json,
-    scene_to_json,
+from tasks.ops.compose import (
+    Looks,
+    Plan,
+    compose_alone,
+    compose_pair,
+    in_order,
+    length_s,
+    partners,
+    scene_digest,
+    still,
 )
+from tasks.ops.scene import Scene, inside, one_camera_each, scene_from_json, scene_to_json
 from tasks.probe import sha256_of
+from tasks.source_files import motion_here
 
 VERSION = 1
 FILE, SCENE_FILE = "motion.npz", "scene.json"
-SCENE_SUFFIXES = (".yaml", ".yml", ".json")
 _BALANCE_FPS = 30  # only for balancing batches
+_S_PER_MB = 1.0
+# For a scene's names alone.
+_LOOK = Limits(budget_s=60, memory_mb=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,8 @@ class Config:
     max_s: float = 10.0  # longer motions are cut
     body_models: str | None = None  # folder of official SMPL, SMPL-H or SMPL-X files; None: the default body
     seed: int = 0
+    budget_s: float = limit(120.0)  # for reading a file, and 1 s more for each MB; then it is given up
+    memory_mb: int = limit(8192)  # for reading it
 
     def __post_init__(self) -> None:
         if not 0 < self.min_s <= self.max_s:
@@ -65,6 +75,7 @@ class Config:
             raise ValueError(f"motion: want partners and cameras of 1 or more, got {self.partners} and {self.cameras}")
         if self.seed < 0:
             raise ValueError(f"motion.seed: want 0 or more, got {self.seed}")
+        check_limits("motion", self.budget_s, self.memory_mb)
 
 
 def check(config: Config) -> None:
@@ -79,28 +90,95 @@ def source_item(path: str | Path, source: str, store: Store) -> Item:
     Its part holds the sha256 of all that is read for it: the file, its group, or a scene and the motions that it names.
     Raises OSError for a file that cannot be read.
     """
-    path = Path(path)
-    return Item(key=source, source=source, path=os.fspath(path), part=f"{_sha256(path, store)} {source}")
+    return Item(key=source, source=source, path=os.fspath(path), part=f"{_sha256(_here(path), store)} {source}")
+
+
+def contents(path: str | Path, store: Store) -> tuple[str, ...]:
+    """The sha256 of each motion that a scene file uses, as that motion's own item has it; none where it is no scene."""
+    path = _here(path)
+    if path.suffix.lower() not in SCENE_SUFFIXES:
+        return ()
+    there = [one for name in dict.fromkeys(motions_named(path)) if (one := path.parent / name).exists()]
+    return tuple(_sha256(one, store) for one in there)
 
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
-    """Read a motion into motion.npz, or a scene into scene.json and a folder 0, 1, ... for each performer's motion."""
+    """Read a motion into motion.npz, or a scene into scene.json and a folder 0, 1, ... for each performer's motion.
+
+    Behind the fence, which opens the files of the motion, or those that the scene names, and no other.
+    """
     path = Path(item.path)
-    if path.suffix.lower() not in SCENE_SUFFIXES:
-        save_record(load_motion(path, source=item.source), out / FILE)
-        return
-    scene = read_scene(path, item.source)
-    for i, performer in enumerate(scene.performers):
-        folder = out / str(i)
-        folder.mkdir()
-        source = (Path(item.source).parent / performer.motion).as_posix()
-        read = load_motion(path.parent / performer.motion, source=source)
-        _check_performer(performer, read, f"{item.source}: performers[{i}]")
-        save_record(read, folder / FILE)
-    (out / SCENE_FILE).write_text(scene_to_json(scene))
+    files = files_of(path)
+    megabytes = sum(os.path.getsize(file) for file in files if os.path.isfile(file)) / 1e6
+    fence = Fence(
+        stage="motion",
+        name=Path(item.source).name,
+        limits=Limits(budget_s=config.budget_s + _S_PER_MB * megabytes, memory_mb=config.memory_mb),
+        # A folder is read to see which files in it make one motion.
+        reads=(*map(str, files), *dict.fromkeys(str(file.parent) for file in files)),
+        writes=(str(out),),
+    )
+    if path.suffix.lower() in SCENE_SUFFIXES:
+        fence.call(read_scene_into, path, out, name=item.source, file=FILE, scene_file=SCENE_FILE)
+    else:
+        fence.call(read_motion_into, path, out / FILE, name=item.source)
 
 
-STAGE = Stage(name="motion", version=VERSION, inputs=(), compute=compute)
+def files_of(path: Path) -> list[Path]:
+    """The files that a source is read from: a scene's are the scene and the motions that it names, where they are."""
+    if path.suffix.lower() in SCENE_SUFFIXES:
+        named = [path.parent / name for name in motions_named(path)]
+        return [path, *(file for one in named for file in _group(one))]
+    return _group(path)
+
+
+def motions_named(path: Path) -> list[str]:
+    """The motions that a scene file names, in order of its performers; none where it is no good: its stage says why."""
+    fence = Fence(stage="motion", name=path.name, limits=_LOOK, reads=(str(path),))
+    try:
+        named = fence.call(names_in_scene, path)
+    except (ValueError, OSError, Crashed):
+        return []
+    return [str(name) for name in named if inside(str(name))]
+
+
+def sources_among(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Those of array files that are motion: file -> its source, which is it, or its folder, or the first of its group.
+
+    What cannot be read is among them: its stage says why. Read behind the fence, all in one call.
+    """
+    if not paths:
+        return {}
+    # Of an npz only the names are read.
+    megabytes = sum(p.stat().st_size for p in paths if p.is_file() and p.suffix.lower() != ".npz") / 1e6
+    limits = replace(_LOOK, budget_s=_LOOK.budget_s + 0.05 * len(paths) + _S_PER_MB * megabytes)
+    fence = Fence(stage="motion", name=paths[0].name, limits=limits, reads=tuple(map(str, paths)))
+    try:
+        found = fence.call(motion_sources_of, list(paths))
+        return {path: Path(str(source)) for path, source in zip(paths, found, strict=True) if source is not None}
+    except (Crashed, ValueError):
+        if len(paths) == 1:
+            return {paths[0]: paths[0]}
+        return {path: source for one in paths for path, source in sources_among([one]).items()}
+
+
+def _group(path: Path) -> list[Path]:
+    try:
+        return group_of(path)
+    except (ValueError, OSError):
+        return []  # the stage will say what is off
+
+
+def here(path: str) -> str:
+    """A source's path on this machine, with all files that it is read from."""
+    return motion_here(path, motions_named)
+
+
+def _here(path: str | Path) -> Path:
+    return Path(here(str(path)))
+
+
+STAGE = Stage(name="motion", version=VERSION, inputs=(), compute=compute, here=here)
 
 
 @task(name="motion", cache_policy=NO_CACHE, persist_result=False)
@@ -109,25 +187,16 @@ def motion(batch: Batch, config: Config, env: Env) -> Batch:
     return STAGE.run(batch, config, env)
 
 
-def read_scene(path: str | Path, where: str = "") -> Scene:
-    """The scene of a YAML or JSON file. Raises ValueError with the field that is off, OSError for one not readable."""
-    path = Path(path)
-    if path.stat().st_size > MAX_TEXT:
-        raise ValueError(f"{where or path}: want at most {MAX_TEXT} bytes of scene, got {path.stat().st_size}")
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where or path}: want UTF-8 text, got {error.reason} at byte {error.start}") from error
-    return parse_scene(text, where or str(path), name=path.stem)
-
-
-def compose(batch: Batch, config: Config, split: Callable[[str], str] = lambda sha256: "") -> Batch:
+def compose(
+    batch: Batch, config: Config, split: Callable[[str], str] = lambda sha256: "", keep: Collection[str] = ()
+) -> Batch:
     """Items of motions and scenes that were read -> items of scenes with one camera each, for `render`.
 
     A scene item: part = the scene's canonical JSON, artifacts motion.0, motion.1, ... for its performers in order, and
     `body`, whose key says what the bodies are made from (its path is the folder of official models; empty for the
     default body). `split` says for a motion's sha256 to which split it will go: partners come from the same one, for a
-    duet across two would tie both, and through chains of duets the whole dataset, to one split.
+    duet across two would tie both, and through chains of duets the whole dataset, to one split. `keep` names duets
+    ("a.npz + b.npz") that are there already and stay, whoever else came: motions that are added take none away.
     Raises ValueError when config.body_models has no body for a motion.
     """
     check(config)
@@ -154,7 +223,9 @@ def compose(batch: Batch, config: Config, split: Callable[[str], str] = lambda s
             out += _items(scene, [item] * len(scene.performers), [read] * len(scene.performers), config)
     for name_of_split in sorted({split(read.sha256) for _, read in singles}):
         here = [(item, read) for item, read in singles if split(read.sha256) == name_of_split]
-        for i, j in partners([read.sha256 for _, read in here], plan.seed, plan.partners):
+        shas = [read.sha256 for _, read in here]
+        stay = still([item.source for item, _ in here], shas, keep)
+        for i, j in in_order({*partners(shas, plan.seed, plan.partners), *stay}):
             (one, first), (other, second) = here[i], here[j]
             name = f"{Path(one.source).stem}-{Path(other.source).stem}"
             for scene in compose_pair(first, second, plan, name=name):
@@ -169,7 +240,7 @@ def scene_of(item: Item) -> Scene:
 
 def motions_of(item: Item) -> list[Motion]:
     """The motions of a scene item, one a performer."""
-    return [load_record(Motion, item.folder(f"motion.{i}") / FILE) for i in range(len(scene_of(item).performers))]
+    return [load_record(Motion, item.file(f"motion.{i}", FILE)) for i in range(len(scene_of(item).performers))]
 
 
 def sha256_of_scene(item: Item) -> str:
@@ -206,15 +277,11 @@ def _sha256(path: Path, store: Store) -> str:
             return hashlib.sha256(b"no motion").hexdigest()  # the stage will say what is off
         return _combined([(file.name, sha256_of(file, store)) for file in files])
     digests = [("scene", sha256_of(path, store))]
-    try:
-        performers = read_scene(path).performers
-    except ValueError:
-        return digests[0][1]  # the stage will say what is off
-    for performer in performers:
+    for name in motions_named(path):
         try:
-            named = [(performer.motion, sha256_of(file, store)) for file in group_of(path.parent / performer.motion)]
+            named = [(name, sha256_of(file, store)) for file in group_of(path.parent / name)]
         except (ValueError, OSError):
-            named = [(performer.motion, "missing")]  # the stage will say so
+            named = [(name, "missing")]  # the stage will say so
         digests += named
     return _combined(digests)
 
@@ -231,7 +298,7 @@ def _of_scene_file(item: Item, config: Config) -> list[Item]:
     parts, reads = [], []
     for i in range(len(scene.performers)):
         path = folder / str(i)
-        parts.append(replace(item, artifacts={"motion": Artifact(key=f"{artifact.key}.{i}", path=str(path))}))
+        parts.append(replace(item, artifacts={"motion": Artifact(key=f"{artifact.key}.{i}", path=f"{artifact.path}/{i}")}))
         reads.append(load_record(Motion, path / FILE))
     return _items(scene, parts, reads, config)
 
@@ -260,15 +327,6 @@ def _items(scene: Scene, parts: Sequence[Item], reads: Sequence[Motion], config:
             )
         )
     return out
-
-
-def _check_performer(performer: PerformerSpec, read: Motion, where: str) -> None:
-    people = read.pose.shape[0]
-    if performer.person >= people:
-        raise ValueError(f"{where}.person: want below {people}, the people in {read.source}, got {performer.person}")
-    if performer.start_s >= length_s(read):
-        got = performer.start_s
-        raise ValueError(f"{where}.start_s: want below {length_s(read):.2f} s, the length of {read.source}, got {got}")
 
 
 def _slug(name: str) -> str:

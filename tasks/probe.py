@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets.records import Source, load_record, save_record
-from datasets.store import Store, write_atomic
-from datasets.video import MAX_FRAMES, VideoError, VideoFacts, probe_video
-from tasks.batch import Batch, Env, Item, Refused, Stage
-from tasks.ops.timeline import constant_rate
+from datasets import remote_source
+from datasets.records import Source, load_record
+from datasets.remote import is_address
+from datasets.remote_scratch import local_text, scratch
+from datasets.store import Store
+from datasets.video import MAX_EXPANSION, MAX_FRAMES, MAX_PIXELS
+from tasks.backends.sandbox import Limits
+from tasks.batch import Batch, Env, Item, Stage
+from tasks.fence import Fence, check_limits, limit
+from tasks.probe_file import probe_file
+from tasks.source_files import video_here
 
 VERSION = 1
 FILE = "source.npz"
+# Three times what a very small stream takes, such as a recording of a screen on which little moves.
+_S_PER_MB = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,35 +38,60 @@ class Config:
     licence: str = "unknown"  # of the footage; written into every sample
     max_lost: float = 0.1  # share of a file that may be damaged or missing; 0..1
     max_frames: int = MAX_FRAMES
+    max_pixels: int = limit(MAX_PIXELS)  # of a frame
+    max_expansion: float = limit(MAX_EXPANSION)  # pixels in all frames together, for each byte of the file
+    budget_s: float = limit(120.0)  # for decoding a file, and 10 s more for each MB; then it is given up
+    memory_mb: int = limit(8192)  # for decoding it
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_lost <= 1 or self.max_frames < 1:
             raise ValueError(
                 f"probe: want max_lost within 0 .. 1 and max_frames >= 1, got {self.max_lost} and {self.max_frames}"
             )
+        if self.max_pixels < 1 or self.max_expansion <= 0:
+            raise ValueError(
+                f"probe: want max_pixels and max_expansion above 0, got {self.max_pixels} and {self.max_expansion}"
+            )
+        check_limits("probe", self.budget_s, self.memory_mb)
 
 
 def sha256_of(path: str | Path, store: Store) -> str:
     """The sha256 of a file, remembered in the store by path, size and time of change: a file is hashed once.
 
-    Raises OSError for a file that cannot be read.
+    One at an address is remembered by its etag: nothing of it is read again. Raises OSError for a file that cannot be
+    read, or is none (a pipe or a device may never end).
     """
-    path = os.path.abspath(path)
-    state = os.stat(path)
-    seen = [path, state.st_size, state.st_mtime_ns]
-    note = (
-        Path(store.root) / ".sha256" / f"{hashlib.sha256(path.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
-    )
-    try:
-        noted = json.loads(note.read_bytes())
-        if noted["seen"] == seen:
-            return noted["sha256"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
-        pass  # not hashed yet, or a note from a killed disk: hash it
-    with open(path, "rb") as file:
+    if is_address(str(path)):
+        there = remote_source.stat(str(path))
+        if there is None:
+            raise FileNotFoundError(errno.ENOENT, "No such file", str(path))
+        name, seen, here = str(path), [str(path), there.size, there.etag], lambda: video_here(str(path))
+    else:
+        name = os.path.abspath(path)
+        state = os.stat(name)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", name)
+        seen, here = [name, state.st_size, state.st_mtime_ns], lambda: name
+        if (copy := local_text(name)) != name:
+            # A copy of what lies at an address is named by what it is a copy of, and fetched again it has a new time.
+            name, seen = name.removeprefix(str(scratch())), [copy, state.st_size]
+    note = note_name(name)
+    noted = store.noted(note)
+    if isinstance(noted, dict) and noted.get("seen") == seen and isinstance(noted.get("sha256"), str):
+        return noted["sha256"]
+    with open(here(), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    write_atomic(note, json.dumps({"seen": seen, "sha256": digest}, sort_keys=True).encode())
+    store.note(note, {"seen": seen, "sha256": digest})
     return digest
+
+
+def note_name(path: str) -> str:
+    """Under which name the store remembers a file's sha256.
+
+    >>> len(note_name("/footage/duet.mp4"))
+    32
+    """
+    return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def source_item(path: str | Path, source: str, store: Store) -> Item:
@@ -73,51 +108,38 @@ def source_of(item: Item) -> Source:
 
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
-    """Decode the file and write its Source. Raises Refused for one that is no video, has no frames or is broken."""
-    try:
-        facts = probe_video(item.path, max_frames=config.max_frames)
-        _refuse_broken(facts, item.source, config.max_lost)
-        timeline = constant_rate(facts.time_s, facts.last_s, facts.rates, max_frames=config.max_frames)
-    except VideoError as error:
-        raise Refused(str(error)) from error
-    except ValueError as error:
-        raise Refused(f"{Path(item.source).name}: {error}") from error
-    source = Source(
-        path=item.source,
-        sha256=item.part.partition(" ")[0] or sha256_of(item.path, env.store),
-        container=facts.container,
-        codec=facts.codec,
-        width=facts.width,
-        height=facts.height,
-        rotation=facts.rotation,
-        fps=timeline.fps,
-        frames=len(timeline.frame_map),
-        decoded=len(facts.time_s),
-        variable=timeline.variable,
-        frame_map=timeline.frame_map,
-        audio=facts.audio,
-        licence=config.licence,
+    """Decode the file, behind the fence, and write its Source.
+
+    Raises Refused for one that is no video, has no frames or is broken, Crashed for one that its decoder cannot stand.
+    """
+    sha256 = item.part.partition(" ")[0] or sha256_of(item.path, env.store)
+    fence = Fence(
+        stage="probe",
+        name=Path(item.source).name,
+        limits=Limits(budget_s=config.budget_s + _S_PER_MB * _megabytes(item.path), memory_mb=config.memory_mb),
+        reads=(item.path,),
+        writes=(str(out),),
     )
-    save_record(source, out / FILE)
+    fence.call(
+        probe_file,
+        item.path,
+        out / FILE,
+        name=item.source,
+        sha256=sha256,
+        licence=config.licence,
+        max_lost=config.max_lost,
+        max_frames=config.max_frames,
+        max_pixels=config.max_pixels,
+        max_expansion=config.max_expansion,
+    )
 
 
-def _refuse_broken(facts: VideoFacts, source: str, max_lost: float) -> None:
-    """Headers alone prove nothing, so a length that falls short counts only where decoding met damage too."""
-    if not facts.damaged:
-        return
-    shown_s = float(facts.time_s[-1]) + facts.last_s
-    missing = 1 - shown_s / facts.promised_s if facts.promised_s > 0 else 0.0
-    spoilt = facts.damaged / (len(facts.time_s) + facts.damaged)
-    lost = max(missing, spoilt)
-    if lost > max_lost:
-        got = f"{len(facts.time_s)} frames, {shown_s:.1f} of {facts.promised_s:.1f} s, {facts.damaged} damaged"
-        raise Refused(
-            f"{Path(source).name}: want at most {max_lost:.0%} of a file lost, got {lost:.0%} ({got}: {facts.damage}); "
-            "copy it again, or set probe.max_lost"
-        )
+def _megabytes(path: str) -> float:
+    """Of a file; 0 where there is none, which its reader will say."""
+    return os.path.getsize(path) / 1e6 if os.path.isfile(path) else 0.0
 
 
-STAGE = Stage(name="probe", version=VERSION, inputs=(), compute=compute)
+STAGE = Stage(name="probe", version=VERSION, inputs=(), compute=compute, here=video_here)
 
 
 @task(name="probe", cache_policy=NO_CACHE, persist_result=False)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets.records import Clip, Source, save_record
-from datasets.video import VideoWriter, read_pictures, read_small
-from tasks.backends.scenedetect import find_cuts, working_size
+from tasks.backends.sandbox import Limits
 from tasks.batch import Batch, Env, Item, Reject, Stage
-from tasks.ops.shots import Piece, plan_pieces, sample_key
+from tasks.cut_file import cut_file
+from tasks.fence import Fence, check_limits, limit
+from tasks.ops.shots import sample_key
 from tasks.probe import source_of
+from tasks.source_files import video_here
 
 VERSION = 1
 INDEX = "shots.json"
+# The settings that say how a file is cut.
+CUTTING = (
+    "min_s", "max_s", "threshold", "min_content", "min_shot_s", "fade_level", "max_side", "crf", "gop", "preset",
+)  # fmt: skip
+# Ten times what one slow core takes.
+_S_PER_MEGAPIXEL = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,8 @@ class Config:
     crf: int = 20  # x264's quality: 0 lossless, 51 worst
     gop: int = 12  # frames from keyframe to keyframe: what a random window decodes in vain
     preset: str = "veryfast"  # x264's effort
+    budget_s: float = limit(120.0)  # for cutting a file, and 0.3 s more for each million pixels; then it is given up
+    memory_mb: int = limit(8192)  # for decoding and encoding it
 
     def __post_init__(self) -> None:
         if not 0 < self.min_s <= self.max_s:
@@ -46,88 +52,23 @@ class Config:
             raise ValueError(f"shots.max_side: want 16 or more pixels, got {self.max_side}")
         if not 0 <= self.crf <= 51 or self.gop < 1:
             raise ValueError(f"shots: want crf within 0 .. 51 and gop of 1 or more, got {self.crf} and {self.gop}")
+        check_limits("shots", self.budget_s, self.memory_mb)
 
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """Find the cuts in one pass over the source and write its clips in a second; memory holds one frame at a time."""
     source = source_of(item)
-    small = read_small(item.path, source, working_size(source.height, source.width))
-    found = find_cuts(
-        small,
-        source.fps,
-        threshold=config.threshold,
-        min_content=config.min_content,
-        min_shot=max(1, round(config.min_shot_s * source.fps)),
-        fade_level=config.fade_level,
+    # Decoded twice, read for its sound as often as it has clips, encoded once.
+    megapixels = source.width * source.height * max(source.frames, source.decoded) / 1e6
+    fence = Fence(
+        stage="shots",
+        name=Path(item.source).name,
+        limits=Limits(budget_s=config.budget_s + _S_PER_MEGAPIXEL * megapixels, memory_mb=config.memory_mb),
+        reads=(item.path,),
+        writes=(str(out),),
     )
-    pieces = plan_pieces(
-        found.cuts, found.level, source.fps, min_s=config.min_s, max_s=config.max_s, fade_level=config.fade_level
-    )
-    kept = [piece for piece in pieces if not piece.reason]
-    clips = list(_write_clips(item, source, kept, config, out))
-    dropped = [{"start": p.start, "frames": p.frames, "reason": p.reason} for p in pieces if p.reason]
-    index = {
-        "cuts": list(found.cuts),
-        "clips": [{"start": clip.start, "frames": clip.frames, "key": clip.key} for clip in clips],
-        "dropped": dropped,
-    }
-    (out / INDEX).write_text(json.dumps(index, sort_keys=True))
-
-
-def _write_clips(item: Item, source: Source, pieces: Sequence[Piece], config: Config, out: Path) -> Iterator[Clip]:
-    """Encode the pieces in one pass over the source."""
-    if not pieces:
-        return
-    size = _clip_size(source, config.max_side)
-    first, last = pieces[0].start, pieces[-1].start + pieces[-1].frames
-    position = first
-    scale_to = None if size == (source.height, source.width) else size
-    frames = read_pictures(item.path, source, start=first, frames=last - first, size=scale_to)
-    with contextlib.closing(frames):
-        for piece in pieces:
-            for _ in range(piece.start - position):
-                next(frames)
-            position = piece.start + piece.frames
-            clip = _clip_of(item, source, piece, size)
-            with VideoWriter(
-                out / clip.file,
-                fps=source.fps,
-                size=size,
-                crf=config.crf,
-                gop=config.gop,
-                preset=config.preset,
-                audio=source.audio,
-            ) as writer:
-                for _ in range(piece.frames):
-                    writer.write(next(frames))
-                if source.audio:
-                    writer.add_audio(item.path, source.audio, float(piece.start / source.fps))
-            save_record(clip, out / f"{piece.start:08d}.npz")
-            yield clip
-
-
-def _clip_of(item: Item, source: Source, piece: Piece, size: tuple[int, int]) -> Clip:
-    return Clip(
-        key=sample_key(item.source, source.sha256, piece.start),
-        source=item.source,
-        sha256=source.sha256,
-        file=f"{piece.start:08d}.mp4",
-        start=piece.start,
-        frames=piece.frames,
-        fps=source.fps,
-        size=size,
-        audio=source.audio is not None,
-        licence=source.licence,
-    )
-
-
-def _clip_size(source: Source, max_side: int | None) -> tuple[int, int]:
-    """(h, w) of the clips, even, no longer than max_side."""
-    longer = max(source.height, source.width)
-    if max_side is None or longer <= max_side:
-        return source.height, source.width
-    scale = Fraction(max_side, longer)
-    return max(2, int(source.height * scale) // 2 * 2), max(2, int(source.width * scale) // 2 * 2)
+    cutting = {name: getattr(config, name) for name in CUTTING}
+    fence.call(cut_file, item.path, source, out, name=item.source, index=INDEX, **cutting)
 
 
 def clips_in(item: Item) -> tuple[tuple[Item, ...], tuple[Reject, ...]]:
@@ -135,7 +76,7 @@ def clips_in(item: Item) -> tuple[tuple[Item, ...], tuple[Reject, ...]]:
 
     Reads only the index that the stage wrote: a dry run may call it for a source whose clips are in the store.
     """
-    index = json.loads((item.folder(STAGE.name) / INDEX).read_bytes())
+    index = json.loads(item.file(STAGE.name, INDEX).read_bytes())
     clips = tuple(
         replace(item, key=clip["key"], part=f"{clip['start']:08d}", frames=clip["frames"]) for clip in index["clips"]
     )
@@ -157,7 +98,7 @@ def clips_in(item: Item) -> tuple[tuple[Item, ...], tuple[Reject, ...]]:
     return clips, tuple(rejects)
 
 
-STAGE = Stage(name="shots", version=VERSION, inputs=("probe",), compute=compute)
+STAGE = Stage(name="shots", version=VERSION, inputs=("probe",), compute=compute, here=video_here)
 
 
 @task(name="shots", cache_policy=NO_CACHE, persist_result=False)

@@ -9,7 +9,7 @@ import pytest
 from flows.choreograph import NAMES, main
 from flows.command import OK, RED, USAGE
 from tasks.backends.motion_files import load_motion
-from tasks.motion import read_scene
+from tasks.motion_file import read_scene
 
 
 def written(folder: Path) -> dict[str, bytes]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import reprlib
 import types
 import typing
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -23,6 +25,7 @@ CameraKind = Literal["static", "pan", "orbit", "handheld"]
 Gender = Literal["neutral", "female", "male"]
 MAX_TEXT = 1 << 20  # bytes of a scene file
 MAX_PERFORMERS = 32
+_MAX_MERGED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +124,16 @@ def _check(scene: Scene, where: str) -> None:
     if not scene.name.strip():
         raise ValueError(f"{where}: name: want a name, got {scene.name!r}")
     for i, performer in enumerate(scene.performers):
-        path = PurePosixPath(performer.motion)
-        if not performer.motion or path.is_absolute() or ".." in path.parts:
+        if not inside(performer.motion):
             raise ValueError(
                 f"{where}: performers[{i}].motion: want a path inside the scene file's folder, got {performer.motion!r}"
             )
+
+
+def inside(motion: str) -> bool:
+    """Whether a performer's motion lies in the scene file's folder, as its text says."""
+    path = PurePosixPath(motion)
+    return bool(motion) and "\0" not in motion and not path.is_absolute() and ".." not in path.parts
 
 
 def _build(hint: Any, value: Any, where: str, path: str) -> Any:
@@ -182,17 +190,26 @@ def _number(hint: type, value: Any, at: str, path: str) -> int | float:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # A list may hold itself a thousand times over: repr would write out each.
+    text = reprlib.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class _UniqueKeys(yaml.SafeLoader):
     """Plain YAML, but a key that stands twice is an error: one of the two would be lost in silence."""
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put in what `<<` names. Raises yaml.YAMLError where mappings that name each other grow without end."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MAX_MERGED:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"want at most {_MAX_MERGED} fields merged by <<", node.start_mark
+            )
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node. Raises yaml.YAMLError for a doubled key."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        doubled = sorted({key for key in keys if keys.count(key) > 1})
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        doubled = sorted(key for key, times in keys.items() if times > 1)
         if doubled:
             raise yaml.constructor.ConstructorError(None, None, f"the key {doubled[0]!r} stands twice", node.start_mark)
         return super().construct_mapping(node, deep)

@@ -15,7 +15,8 @@ import numpy as np
 
 from tasks.backends.motion_files import load_motion
 from tasks.backends.pyrender import Style, raster
-from tasks.motion import read_scene, write_demo_motions
+from tasks.motion import write_demo_motions
+from tasks.motion_file import read_scene
 from tasks.ops.drawn import Frame
 from tasks.ops.surface import prepare
 from tasks.ops.wardrobe import dress_cast
