@@ -18,7 +18,9 @@ from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 
 from datasets.lock import building
 from flows.checks import bytes_needed, check_disk, fetch_weights
+from flows.clusters import joined
 from flows.command import OK, RED, Parser, carry_out, tell
+from flows.errors import UsageError
 from flows.footage import footage
 from flows.motion import motion
 from flows.plan import forecast, weights_of
@@ -50,6 +52,10 @@ def make_ready(run: Run) -> None:
     """Have weights and room before the work begins. Raises UsageError where they cannot be had."""
     check_disk(run.env.store.root, bytes_needed(run.sources))
     fetch_weights(weights_of(run), run.env)
+    try:
+        run.env.store.check()
+    except OSError as error:
+        raise UsageError(f"--store {run.env.store.root}: want a store that can be written, got {error}") from error
     run.env.store.sweep(older_than_s=STALE_S, now_s=time.time())
 
 
@@ -59,7 +65,7 @@ def build(run: Run) -> Summary:
     Raises BusyError when another holds OUT, Interrupted when a worker is lost.
     """
     started = time.monotonic()
-    with building(run.out):
+    with building(run.out), joined(run) as run:
         route = ROUTES[run.route].with_options(
             task_runner=run.runner.start(), flow_run_name=f"{run.preset}: {Path(run.out).name}"
         )

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Literal
@@ -18,8 +18,10 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from flows.errors import UsageError
 
 Kind = Literal["threads", "processes", "ray", "dask"]
-FORMS = "threads:N, processes:N, ray, ray://ADDRESS, dask or dask://ADDRESS"
+FORMS = "threads:N, processes:N, ray, dask, ray://HOST:PORT or dask://HOST:PORT (with ?gpus=SHARE for a task's share)"
 MAX_WORKERS = 1024
+# Stages with networks that run on --device; the others are done on the CPU in any case.
+GPU_STAGES = frozenset({"detect", "track", "pose", "segment", "refine", "identify", "face"})
 # What each compute library in a worker would otherwise start: one thread a core, times the workers.
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -31,6 +33,7 @@ class Runner:
     kind: Kind
     workers: int
     address: str | None = None  # of a Ray or Dask cluster that is up already
+    gpus: float = 1.0  # what a task with networks claims of a cluster's GPUs, when --device names one
 
     @property
     def threads(self) -> int:
@@ -42,12 +45,30 @@ class Runner:
         """Whether workers may be on other machines, which see neither our loopback server nor, perhaps, our folders."""
         return self.address is not None
 
+    def claims(self, stage: str, device: str) -> AbstractContextManager[Any]:
+        """Within this, a task that is handed out claims what its stage needs of a cluster's node: a GPU, or nothing.
+
+        On one machine nothing is claimed: there it is the number of workers that shares a GPU out.
+        """
+        if device == "cpu" or stage not in GPU_STAGES:
+            return nullcontext()
+        if self.kind == "ray":
+            from prefect_ray.context import remote_options
+
+            # Ray ends a worker after each task that claims a GPU, and with it the loaded networks, unless told not to.
+            return remote_options(num_gpus=self.gpus, max_calls=0)
+        if self.kind == "dask":
+            import dask
+
+            return dask.annotate(resources={"GPU": self.gpus})
+        return nullcontext()
+
     def start(self) -> TaskRunner[Any]:
         """The Prefect task runner."""
         if self.kind == "threads":
             return ThreadPoolTaskRunner(max_workers=self.workers)
         if self.kind == "processes":
-            return Processes(max_workers=self.workers, initializer=begin_worker, initargs=(self.threads,))
+            return ProcessPoolTaskRunner(max_workers=self.workers, initializer=begin_worker, initargs=(self.threads,))
         if self.kind == "ray":
             return _ray(self)
         return _dask(self)
@@ -59,17 +80,32 @@ def parse_runner(text: str) -> Runner:
     >>> parse_runner("threads:3").workers, parse_runner("dask://host:8786").address
     (3, 'host:8786')
     """
-    kind, address_sign, address = text.partition("://")
+    wanted = UsageError(f"--runner {text}: want {FORMS} with N of 1 to {MAX_WORKERS}, got {text!r}")
+    kind, address_sign, rest = text.partition("://")
     if address_sign:
-        if kind not in ("ray", "dask") or not address:
-            raise UsageError(f"--runner {text}: want {FORMS}, got {text!r}")
-        return _cluster(kind, text, address)
+        address, query_sign, query = rest.partition("?")
+        host, _, port = address.rpartition(":")
+        if kind not in ("ray", "dask") or not host or not port.isdecimal():
+            raise wanted
+        return _cluster(kind, text, address, _gpus(query, text) if query_sign else 1.0)
     kind, colon, count = text.partition(":")
     if kind in ("ray", "dask") and not colon:
         return _cluster(kind, text, None)
     if kind not in ("threads", "processes") or (colon and not (count.isdecimal() and 1 <= int(count) <= MAX_WORKERS)):
-        raise UsageError(f"--runner {text}: want {FORMS} with N of 1 to {MAX_WORKERS}, got {text!r}")
+        raise wanted
     return Runner(kind=kind, workers=int(count) if colon else cores())  # type: ignore[arg-type]
+
+
+def _gpus(query: str, text: str) -> float:
+    """`gpus=0.5` -> 0.5. A share of one GPU, or several whole ones, as Ray has it."""
+    name, _, value = query.partition("=")
+    try:
+        share = float(value)
+    except ValueError:
+        share = 0.0
+    if name != "gpus" or not 0 < share <= 64 or (share > 1 and share % 1):
+        raise UsageError(f"--runner {text}: want gpus=SHARE, a part of 1 or a whole number of GPUs, got {query!r}")
+    return share
 
 
 def cores() -> int:
@@ -95,32 +131,14 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-class Processes(ProcessPoolTaskRunner):
-    """Prefect's process pool with room for chains of batches.
-
-    Its resolver threads, one a worker, each hold one task until that task's inputs are there; with few of them a slow
-    batch keeps the other batches' next stages from being handed out. A waiting thread costs next to nothing.
-    """
-
-    RESOLVERS = 64
-
-    def __enter__(self) -> Processes:
-        super().__enter__()
-        # The one in place has started no thread yet.
-        self._resolver_executor: ThreadPoolExecutor | None = ThreadPoolExecutor(
-            max_workers=max(self.RESOLVERS, 2 * self._max_workers)
-        )
-        return self
-
-
-def _cluster(kind: str, text: str, address: str | None) -> Runner:
+def _cluster(kind: str, text: str, address: str | None, gpus: float = 1.0) -> Runner:
     module = f"prefect_{kind}"
     if importlib.util.find_spec(module) is None:
         raise UsageError(
             f"--runner {text}: want the package {module.replace('_', '-')}, got none; "
             "install the extra: pip install '.[cluster]', or run with --runner processes"
         )
-    return Runner(kind=kind, workers=cores(), address=address)  # type: ignore[arg-type]
+    return Runner(kind=kind, workers=cores(), address=address, gpus=gpus)  # type: ignore[arg-type]
 
 
 def _ray(runner: Runner) -> TaskRunner[Any]:

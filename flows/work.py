@@ -1,15 +1,17 @@
-"""Batches -> futures -> batches: stage after stage over all batches, each going on as soon as it is done."""
+"""Batches, stages -> batches: each batch through one stage after another, a bounded number of them on their way."""
 
 from __future__ import annotations
 
+import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from prefect import Task, unmapped
+from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 
 from flows.batches import merge
@@ -20,7 +22,8 @@ from tasks.batch import Batch, Reject
 
 R = TypeVar("R")
 PROGRESS_EVERY_S = 2.0
-TELL_S = 30.0
+# Batches on their way for each worker: one that it computes, and enough behind it that it never waits for the driver.
+AHEAD = 3
 
 
 def label_of(batch: Batch) -> str:
@@ -33,115 +36,157 @@ def label_of(batch: Batch) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """A batch on its way through a stage."""
+class Chain:
+    """Batches, and the stages that each of them is to go through. Nothing of it runs before it is gathered."""
 
-    label: str
-    future: PrefectFuture[Batch]
+    batches: Sequence[Batch]
+    stages: tuple[Task[..., Batch], ...]
 
 
 class Work:
-    """The stages of one run over its batches."""
+    """The stages of one run over its batches.
+
+    What the driver holds is what the clips themselves say, and a few batches on their way: not a future, a state or a
+    result of every stage of every batch.
+    """
 
     def __init__(self, run: Run, stages: int) -> None:
         self._run, self._stages = run, stages
         self._reporter = current()
-        self._futures: list[PrefectFuture[Any]] = []
         self._rejects_told: set[Reject] = set()
-        self._stages_done = self._stages_out = 0
+        self._stages_done = 0
         self._shown = time.monotonic()
         self._artifact = create_progress_artifact(
             0.0, key=f"{run.route}-progress", description=f"{run.preset}: {run.out}"
         )
+        context = FlowRunContext.get()
+        if context is not None:
+            # Prefect pickles the flow's parameters, all sources of the run, into each task that it hands out.
+            context.parameters = {}
 
-    def each(self, stage: Task[..., Batch], batches: Sequence[Batch] | Sequence[Handed]) -> list[Handed]:
-        """Hand out every batch to a stage, with the stage's part of the configuration. Returns at once."""
-        self._reporter.begin(stage.name, len(batches))
-        self._stages_out += 1
-        return [self._hand(stage, batch) for batch in batches]
-
-    def _hand(self, stage: Task[..., Batch], batch: Batch | Handed) -> Handed:
-        label = batch.label if isinstance(batch, Handed) else label_of(batch)
-        future = stage.with_options(task_run_name=f"{stage.name} {label}").submit(
-            batch.future if isinstance(batch, Handed) else batch,
-            config=self.settings(stage),
-            env=self._run.env,
-        )
-        self._futures.append(future)
-        future.add_done_callback(lambda done: self._tell(stage.name, done))
-        return Handed(label, future)
+    def each(self, stage: Task[..., Batch], batches: Sequence[Batch] | Chain) -> Chain:
+        """Every batch through a stage more, with the stage's part of the configuration, when they are gathered."""
+        if isinstance(batches, Chain):
+            return Chain(batches.batches, (*batches.stages, stage))
+        return Chain(batches, (stage,))
 
     def settings(self, stage: Task[..., Any]) -> Any:
         """The stage's part of the configuration."""
         return getattr(self._run.config, stage.name)
 
-    def gather(self, handed: Sequence[Handed]) -> Batch:
-        """Wait for the last stage handed out, and put its batches together.
+    def gather(self, chain: Chain) -> Batch:
+        """Take all batches through their stages, the longest first, and put them together in order.
 
-        Raises Interrupted when a worker was lost, or the first error of a task. An item's own faults are rejects and
-        raise nothing.
+        A batch goes on to its next stage as soon as it is through one. Raises Interrupted when a worker was lost and
+        its work could not be given to another, or the first error of a task. An item's own faults are rejects.
         """
-        done: list[Batch] = []
-        for one in handed:
-            done.append(self._result(one.future))
-            self._show(len(done) / len(handed))
-        self._stages_done, self._stages_out = self._stages_done + self._stages_out, 0
-        return merge(done)
+        for stage in chain.stages:
+            self._reporter.begin(stage.name, len(chain.batches))
+        labels = [label_of(batch) for batch in chain.batches]
+        size = [sum(item.frames for item in batch.items) for batch in chain.batches]
+        done: dict[int, Batch] = {}
+
+        def hand(one: int, step: int, given: Any) -> PrefectFuture[Batch]:
+            stage = chain.stages[step]
+            return self._submit(stage, labels[one], given, config=self.settings(stage), env=self._run.env)
+
+        order = sorted(range(len(chain.batches)), key=lambda one: -size[one])
+        steps = self._flow(order, hand, len(chain.stages), lambda one: chain.batches[one])
+        for count, (one, step, batch) in enumerate(steps, start=1):
+            self._tell(chain.stages[step].name, batch)
+            if step + 1 == len(chain.stages):
+                done[one] = batch
+            self._show(count / len(chain.batches))
+        self._stages_done += len(chain.stages)
+        return merge(done[one] for one in range(len(chain.batches)))
 
     def spread(self, one: Task[..., R], jobs: Sequence[Any], **fixed: Any) -> list[R]:
         """Do a task's jobs on the workers, and wait for them all. Raises as `gather` does."""
-        if not jobs:
-            return []
         self._reporter.begin(one.name, len(jobs))
-        futures = list(one.map(list(jobs), **{name: unmapped(value) for name, value in fixed.items()}))
-        for future in futures:
-            self._futures.append(future)
-            future.add_done_callback(lambda _: self._reporter.advance(one.name, 1, ()))
-        return [self._result(future) for future in futures]
+        done: dict[int, R] = {}
+
+        def hand(job: int, step: int, given: Any) -> PrefectFuture[R]:
+            with self._run.runner.claims(one.name, self._run.env.device):
+                return one.submit(given, **fixed)
+
+        for job, _, result in self._flow(range(len(jobs)), hand, 1, lambda job: jobs[job]):
+            done[job] = result
+            self._reporter.advance(one.name, 1, ())
+        return [done[job] for job in range(len(jobs))]
 
     def finish(self) -> None:
         """All stages are done."""
         update_progress_artifact(self._artifact, progress=100.0)
 
+    def _submit(self, stage: Task[..., Batch], label: str, given: Any, **fixed: Any) -> PrefectFuture[Batch]:
+        named = stage.with_options(task_run_name=f"{stage.name} {label}")
+        with self._run.runner.claims(stage.name, self._run.env.device):
+            return named.submit(given, **fixed)
+
+    def _flow(
+        self,
+        order: Sequence[int],
+        hand: Callable[[int, int, Any], PrefectFuture[Any]],
+        steps: int,
+        first: Callable[[int], Any],
+    ) -> Iterator[tuple[int, int, Any]]:
+        """Hand out in this order, a bounded number at a time, and give (which, step, result) as each step is done.
+
+        A step is handed out when the one before it is done, and is given that one's future: a task that waits for
+        another takes no worker's place, and Prefect still knows what came of what.
+        """
+        waiting, finished = iter(order), queue.SimpleQueue[tuple[int, int, PrefectFuture[Any]]]()
+        flying = 0
+
+        def start(one: int, step: int, given: Any) -> None:
+            nonlocal flying
+            future = hand(one, step, given)
+            flying += 1
+            future.add_done_callback(lambda _: finished.put((one, step, future)))
+
+        for one in waiting:
+            start(one, 0, first(one))
+            if flying >= AHEAD * self._run.runner.workers:
+                break
+        while flying:
+            one, step, future = finished.get()
+            flying -= 1
+            result = self._result(future)
+            if step + 1 < steps:
+                start(one, step + 1, future)
+            else:
+                for another in waiting:
+                    start(another, 0, first(another))
+                    break
+            yield one, step, result
+
     def _result(self, future: PrefectFuture[Any]) -> Any:
         try:
             return future.result()
+        except BrokenProcessPool as error:
+            raise self._lost("a worker process ended in the middle of its work", "with fewer workers") from error
         except Exception as error:
-            raise self._root(error) from error
+            if type(error).__module__.partition(".")[0] not in ("ray", "distributed"):
+                raise
+            what = f"the cluster lost a batch, and what computed it after that ({type(error).__name__})"
+            raise self._lost(what, "on nodes with more of it") from error
 
-    def _root(self, error: Exception) -> Exception:
-        """The first fault of the run; those of later stages only follow from it."""
-        for future in self._futures:
-            try:
-                future.result(timeout=0)
-            except BrokenProcessPool:
-                return Interrupted(
-                    "a worker process ended in the middle of its work (killed, or out of memory); what was complete is "
-                    f"kept in {self._run.env.store.root}: run the same command again to go on, with fewer workers "
-                    "(--runner processes:N) if memory was short"
-                )
-            except TimeoutError:
-                continue
-            except Exception as first:
-                return first
-        return error
+    def _lost(self, what: str, advice: str) -> Interrupted:
+        fewer = " (--runner processes:N)" if not self._run.runner.remote else ""
+        return Interrupted(
+            f"{what} (killed, or out of memory); what was complete is kept in {self._run.env.store.root}: run the same "
+            f"command again to go on, {advice}{fewer} if memory was short"
+        )
 
-    def _tell(self, stage: str, future: PrefectFuture[Batch]) -> None:
-        try:
-            # It is done, but a cluster may still have to send what came of it.
-            batch = future.result(timeout=TELL_S)
-        except Exception:
-            return  # `gather` raises it
+    def _tell(self, stage: str, batch: Batch) -> None:
         fresh = [r for r in batch.rejects if r not in self._rejects_told]
         self._rejects_told.update(fresh)
         told = [f"{r.stage}: {r.clip or r.source}: {'failed' if r.fault else 'rejected'}: {r.reason}" for r in fresh]
         self._reporter.advance(stage, len(batch.items), told)
 
-    def _show(self, share: float) -> None:
+    def _show(self, stages: float) -> None:
         now = time.monotonic()
         if now - self._shown < PROGRESS_EVERY_S:
             return
         self._shown = now
-        update_progress_artifact(
-            self._artifact, progress=100 * (self._stages_done + share * self._stages_out) / self._stages
-        )
+        update_progress_artifact(self._artifact, progress=100 * (self._stages_done + stages) / self._stages)
