@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.batches import by_count, by_frames
+from flows.committed import committed
 from flows.intake import motion_items
 from flows.run import Run
 from flows.shelf import Shelf, shelve
@@ -23,7 +24,10 @@ def motion(run: Run) -> Shelf:
     work = Work(run, stages=4)
     read = work.each(motions.motion, by_count(motion_items(run), run.runner.workers))
     scenes = motions.compose(
-        work.gather(read), work.settings(motions.motion), shard.splitter(work.settings(shard.shard))
+        work.gather(read),
+        work.settings(motions.motion),
+        shard.splitter(work.settings(shard.shard)),
+        keep=committed(run).duets,
     )
     rendered = work.each(render, by_frames(with_words(scenes, run.corrections), run.runner.workers))
     judged = work.each(judge, rendered)

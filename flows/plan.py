@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from datasets.corrections import Correction
+from datasets.folder import open_folder
 from datasets.records import Artifact
 from datasets.shards import finished
 from flows.checks import WeightState, bytes_free, bytes_needed, wanted_weights
+from flows.committed import committed
 from flows.intake import footage_items, motion_items
 from flows.presets import FootageConfig, MotionConfig
 from flows.run import Run
@@ -94,7 +95,7 @@ def forecast(run: Run) -> Plan:
         clips = _footage(taken, run.config, look, run.corrections)
     else:
         taken = motion_items(run)
-        clips = _motion(taken, run.config, look, run.corrections)
+        clips = _motion(taken, run.config, look, run.corrections, committed(run).duets)
     _shards(look, run, [clip for clip in clips if clip is not None])
     return Plan(
         out=run.out,
@@ -135,7 +136,7 @@ class _Look:
             key = "0" * 32
         found = self.env.store.find(stage.name, key)
         self.count(stage.name, found is not None)
-        artifact = found or Artifact(key=key, path=str(self.env.store.path(stage.name, key)))
+        artifact = found or Artifact(key=key, path=self.env.store.place(stage.name, key))
         return replace(item, artifacts={**item.artifacts, stage.name: artifact}), found is not None
 
     def brought(self, item: Item, config: bring.Config) -> Item | None:
@@ -192,7 +193,9 @@ def _identified(look: _Look, bound: Sequence[tuple[Item, bool]], config: identif
             yield look.at(identify.STAGE, clip, config, (whole if there else "source=unknown",))[0]
 
 
-def _motion(taken: Batch, config: MotionConfig, look: _Look, corrections: Sequence[Correction]) -> list[Item | None]:
+def _motion(
+    taken: Batch, config: MotionConfig, look: _Look, corrections: Sequence[Correction], duets: Sequence[str]
+) -> list[Item | None]:
     """Look at the motion route: the scenes known so far, None for one that was turned away."""
     read: list[Item] = []
     for item in taken.items:
@@ -202,7 +205,7 @@ def _motion(taken: Batch, config: MotionConfig, look: _Look, corrections: Sequen
     if len(read) < len(taken.items):
         # Who dances with whom follows from all that can be read; what is here is the plan so far.
         look.unknown(("render", "judge", "report"), "motion")
-    scenes = motion.compose(Batch(items=tuple(read)), config.motion, shard.splitter(config.shard))
+    scenes = motion.compose(Batch(items=tuple(read)), config.motion, shard.splitter(config.shard), keep=duets)
     said = with_words(scenes, corrections).items
     rendered = [look.at(render.STAGE, scene, config.render)[0] for scene in said]
     return [_tail(look, clip, config, judge.JUDGE_MOTION, report.STAGE_MOTION) for clip in rendered]
@@ -222,4 +225,4 @@ def _shards(look: _Look, run: Run, shipped: Sequence[Item]) -> None:
         look.unknown(("shard",), "judge")
         return
     for job in shard.plan_shards([Batch(items=tuple(shipped))], run.config.shard, run.out).jobs:
-        look.count("shard", finished(Path(run.out) / job.path, job.made_from) is not None)
+        look.count("shard", finished(job.path, job.made_from, open_folder(run.out)) is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -19,6 +19,7 @@ Looks = Literal["dressed", "plain", "robot", "human_robot"]
 _PATH_FPS = 10.0  # of the paths on the floor that placing looks at
 _NEAREST_M = 0.55  # pelvis to pelvis: closer and bodies stand in each other
 _TRIES = 24
+_AND = " + "  # between the names of a duet's motions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,34 @@ def partners(digests: Sequence[str], seed: int, count: int) -> list[tuple[int, i
     for i, one in enumerate(digests):
         others = [j for j in range(len(digests)) if j != i]
         others.sort(key=lambda j: (_hash(seed, *sorted((one, digests[j]))), digests[j]), reverse=True)
-        # The order within a pair follows the files' contents, not where they stand in the run.
-        pairs |= {(i, j) if (digests[i], i) < (digests[j], j) else (j, i) for j in others[:count]}
+        pairs |= {_pair(digests, i, j) for j in others[:count]}
+    return in_order(pairs)
+
+
+def still(names: Sequence[str], digests: Sequence[str], duets: Iterable[str]) -> list[tuple[int, int]]:
+    """The duets, each named "a + b" (or "a", danced with itself), whose motions are all among `names`, as index pairs.
+
+    >>> still(["a", "b", "c + d"], ["2", "1", "3"], ["a + b", "c + d + a", "b + gone", "c + d"])
+    [(1, 0), (0, 2), (2, 2)]
+    """
+    at = {name: i for i, name in enumerate(names)}
+    found: set[tuple[int, int]] = set()
+    for duet in duets:
+        words = duet.split(_AND)
+        # A name may hold the sign between names: every way to read it that gives two names there are.
+        halves = [(_AND.join(words[:i]), _AND.join(words[i:])) for i in range(1, len(words))]
+        found |= {_pair(digests, at[a], at[b]) for a, b in [*halves, (duet, duet)] if a in at and b in at}
+    return in_order(found)
+
+
+def in_order(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pairs in the order in which they are composed."""
     return sorted(pairs, key=lambda pair: (min(pair), max(pair)))
+
+
+def _pair(digests: Sequence[str], i: int, j: int) -> tuple[int, int]:
+    """Two motions in an order that follows the files' contents, not where they stand in the run."""
+    return (i, j) if (digests[i], i) < (digests[j], j) else (j, i)
 
 
 def pieces(total_s: float, min_s: float, max_s: float) -> list[tuple[float, float]]:
