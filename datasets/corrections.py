@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from datasets import remote
 from datasets.plain import from_plain, to_plain
 from datasets.records import Clip, Kind
 from datasets.store import sync
@@ -72,13 +73,17 @@ def read_corrections(path: str | Path) -> tuple[Correction, ...]:
 
     Raises CorrectionsError that names the line for one that is cut short, changed, repeated, or of another format.
     """
-    path = Path(path)
     try:
-        text = path.read_bytes()
+        text = remote.read(str(path)) if remote.is_address(str(path)) else Path(path).read_bytes()
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise CorrectionsError(f"{path}: want a corrections file, got {error.strerror}; name another") from error
+    return _words(text, str(path))
+
+
+def _words(text: bytes, path: str) -> tuple[Correction, ...]:
+    """The words of a file's bytes; `path` is for errors."""
     lines = text.removesuffix(b"\n").split(b"\n") if text else []
     words = [_parse(line, f"{path}: line {number}") for number, line in enumerate(lines, start=1)]
     _check_story(words, path)
@@ -98,22 +103,94 @@ def append_correction(path: str | Path, say: Callable[[tuple[Correction, ...]], 
     machine that loses power, sees the file with the line or without it. Raises CorrectionsError as
     `read_corrections`, and whatever `say` raises; then nothing is written.
     """
+    if remote.is_address(str(path)):
+        return _append_at(str(path), say)
     path = Path(os.path.realpath(path))
     with _alone(path):
         words = read_corrections(path)
-        word = say(words).identified(len(words))
-        line = json.dumps(_plain(word), sort_keys=True, ensure_ascii=False, allow_nan=False)
+        # Words may have been taken out of the file: numbers go on, so that no word gets the id of an older one.
+        word = say(words).identified(max((word.nth + 1 for word in words), default=0))
+        line = _line(word)
         before = path.read_bytes() if path.exists() else b""
         # A line that was edited by hand may lack its end.
         before += b"\n" if before and not before.endswith(b"\n") else b""
-        aside = path.with_name(f".{path.name}.new")
-        with aside.open("wb") as file:
-            file.write(before + line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        sync(path.parent)
+        _replace(path, before + line)
     return word
+
+
+def _append_at(address: str, say: Callable[[tuple[Correction, ...]], Correction]) -> Correction:
+    """`append_correction` at an address: put where nobody else did meanwhile, else said over what is there now."""
+    while True:
+        try:
+            before, etag, _ = remote.aged(address)
+        except FileNotFoundError:
+            before, etag = b"", None
+        words = _words(before, address)
+        # Words may have been taken out of the file: numbers go on, so that no word gets the id of an older one.
+        word = say(words).identified(max((word.nth + 1 for word in words), default=0))
+        before += b"\n" if before and not before.endswith(b"\n") else b""
+        try:
+            remote.put(address, before + _line(word), replaces=etag, new=etag is None)
+        except remote.ChangedError:
+            continue
+        return word
+
+
+def remove_corrections(path: str | Path, goes: Callable[[Correction], bool]) -> int:
+    """Take every word out of a file for which `goes` holds, with the undos of those; how many lines went.
+
+    The lines that stay keep their bytes, and so their ids: no content key changes. Raises CorrectionsError.
+    """
+    if remote.is_address(str(path)):
+        while True:
+            try:
+                before, etag, _ = remote.aged(str(path))
+            except FileNotFoundError:
+                return 0
+            stay, gone = _without(before, goes, str(path))
+            try:
+                if gone:
+                    remote.put(str(path), stay, replaces=etag)
+            except remote.ChangedError:
+                continue
+            return gone
+    path = Path(os.path.realpath(path))
+    if not path.exists():
+        return 0
+    with _alone(path):
+        stay, gone = _without(path.read_bytes(), goes, str(path))
+        if gone:
+            _replace(path, stay)
+    return gone
+
+
+def _without(text: bytes, goes: Callable[[Correction], bool], path: str) -> tuple[bytes, int]:
+    """A file's bytes without some words, and how many those are."""
+    words = _words(text, path)
+    gone = {word.id for word in words if goes(word)}
+    gone |= {word.id for word in words if word.undoes in gone}
+    lines = text.removesuffix(b"\n").split(b"\n") if words else []
+    return b"".join(line + b"\n" for line, word in zip(lines, words, strict=True) if word.id not in gone), len(gone)
+
+
+def _line(word: Correction) -> bytes:
+    """A word as its line."""
+    return json.dumps(_plain(word), sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def file_in(out: str | Path) -> str:
+    """A dataset's own corrections file."""
+    return f"{str(out).rstrip('/')}/{FILE}"
+
+
+def _replace(path: Path, data: bytes) -> None:
+    aside = path.with_name(f".{path.name}.new")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    sync(path.parent)
 
 
 def lock_name(name: str = FILE) -> str:
@@ -185,7 +262,7 @@ def _check(word: Correction) -> None:
         raise ValueError("sightings that are no numbers")
 
 
-def _check_story(words: Sequence[Correction], path: Path) -> None:
+def _check_story(words: Sequence[Correction], path: str) -> None:
     """Every id once, and nothing taken back that was not said before."""
     seen: dict[str, int] = {}
     for number, word in enumerate(words, start=1):

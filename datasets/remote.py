@@ -21,6 +21,7 @@ SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "F
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 # S3 lists so many objects a request.
 PAGE = 1000
+ATTEMPTS = 3
 _MISSING = ("NoSuchKey", "NoSuchBucket", "404", "NotFound")
 _CHANGED = ("PreconditionFailed", "412", "ConditionalRequestConflict")
 
@@ -89,9 +90,24 @@ def read(address: str, start: int = 0, size: int | None = None) -> bytes:
     return bytes(_filesystem_body(address, **wanted))
 
 
-def fetch(address: str, path: Path) -> None:
-    """An object's bytes into a local file. Raises FileNotFoundError, OSError."""
-    _plain(address, lambda: _filesystem().get_file(_bare(address), str(path)))
+def fetch(address: str, path: Path, *, etag: str | None = None) -> None:
+    """An object's bytes into a local file. With `etag` only the very bytes that were listed.
+
+    Raises FileNotFoundError, ChangedError for other bytes, OSError.
+    """
+    wanted = {"IfMatch": etag} if etag else {}
+    for attempt in range(1, ATTEMPTS + 1):
+        told = _call(address, "get_object", **wanted)
+        try:
+            _plain(address, lambda body=told["Body"]: _stream(body, path))
+        except OSError:
+            # s3fs tries a request again, but not the body of an answer that broke off.
+            if attempt == ATTEMPTS:
+                raise
+            continue
+        if path.stat().st_size == int(told["ContentLength"]):
+            return
+    raise OSError(errno.EIO, f"want {told['ContentLength']} bytes, got {path.stat().st_size}", address)
 
 
 def put(address: str, data: bytes, *, replaces: str | None = None, new: bool = False) -> str:
@@ -155,6 +171,15 @@ def listing(address: str, *, beginning: str = "", folder: bool = True) -> Iterat
         page["ContinuationToken"] = told["NextContinuationToken"]
 
 
+def top_names(address: str) -> set[str]:
+    """The first thousand names directly below an address, files and folders. One request. Raises OSError."""
+    key = _split(address)[1]
+    below = f"{key}/" if key else ""
+    told = _call(address, "list_objects_v2", Key=None, Prefix=below, Delimiter="/", MaxKeys=PAGE)
+    found = [one["Key"] for one in told.get("Contents", ())] + [one["Prefix"] for one in told.get("CommonPrefixes", ())]
+    return {name[len(below) :].rstrip("/") for name in found} - {""}
+
+
 def remove(address: str) -> None:
     """Remove an object; nothing happens where there is none. Raises OSError."""
     _call(address, "delete_object")
@@ -193,6 +218,20 @@ def _filesystem() -> Any:
 
 def _filesystem_body(address: str, **wanted: Any) -> bytes:
     return _whole(_call(address, "get_object", **wanted)["Body"])
+
+
+def _stream(body: Any, path: Path) -> None:
+    from fsspec.asyn import sync
+
+    async def take() -> None:
+        try:
+            with path.open("wb") as file:
+                while block := await body.read(1 << 20):
+                    file.write(block)
+        finally:
+            body.close()
+
+    sync(_filesystem().loop, take)
 
 
 def _whole(body: Any) -> bytes:

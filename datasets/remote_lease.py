@@ -1,7 +1,7 @@
 """One build at a time at an address: an object that its holder puts anew every few seconds.
 
-Taking it is a conditional put (If-None-Match: *): of two that try, one gets it. A holder that died leaves it behind; who
-comes next watches it: when it changes, the holder lives; when the store's own clock says that nobody has put it for
+Taking it is a conditional put (If-None-Match: *): of two that try, one gets it. A holder that died leaves it behind;
+who comes next watches it: when it changes, the holder lives; when the store's own clock says that nobody has put it for
 `silence_s`, the newcomer replaces exactly the object it saw (If-Match), so that of two newcomers, too, one gets it. No
 machine's clock is compared with another's.
 """

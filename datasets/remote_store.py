@@ -88,6 +88,13 @@ def sizes(address: str, manifest: str) -> dict[str, int]:
     return {name.removeprefix(below): size for name, size in files.items() if name.startswith(below)}
 
 
+def manifest(address: str, name: str) -> dict[str, Any]:
+    """The manifest of an artifact, or of the one in which the address lies. Raises OSError."""
+    top, _ = _parts(address)
+    place, _ = _opened(top, name)
+    return json.loads((place / name).read_bytes())
+
+
 def _parts(address: str) -> tuple[str, str]:
     found = _ARTIFACT.fullmatch(address)
     if found is None:

@@ -5,6 +5,7 @@ A store at an address does the same with objects: see `remote_store`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -44,7 +45,10 @@ class Store:
         return Path(self.root) / stage / key[:2] / key
 
     def find(self, stage: str, key: str) -> Artifact | None:
-        """The finished artifact of this key, or None. One with a file missing or of another size counts as none."""
+        """The finished artifact of this key, or None. One with a file missing, or with other bytes, counts as none.
+
+        Bytes are summed again only of files that were written to since: their times are in the manifest.
+        """
         if self.remote:
             place = self.place(stage, key)
             return Artifact(key=key, path=place) if remote_store.find(place, MANIFEST) else None
@@ -52,6 +56,8 @@ class Store:
         try:
             manifest = json.loads((path / MANIFEST).read_bytes())
             if any((path / name).stat().st_size != size for name, size in manifest["files"].items()):
+                return None
+            if not all(_unchanged(path / name, *seal) for name, seal in manifest.get("seals", {}).items()):
                 return None
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -71,6 +77,7 @@ class Store:
         def seal(folder: Path) -> dict[str, int]:
             files = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
             manifest = {"stage": stage, "key": key, "files": files, "about": to_plain(dict(about or {}))}
+            manifest["seals"] = {name: _seal(folder / name) for name in files}
             (folder / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
             return files
 
@@ -121,6 +128,11 @@ class Store:
                 continue
         return removed
 
+    def check(self) -> None:
+        """Raise OSError where a store at an address cannot be written."""
+        if self.remote:
+            self.note("writable", {"by": "duetflow"})
+
     def noted(self, name: str) -> Any:
         """What `note` was given under a name; None when nothing, or a killed disk's rest."""
         try:
@@ -137,6 +149,23 @@ class Store:
             remote.put(f"{self.root}/{NOTES}/{name}.json", data)
         else:
             write_atomic(Path(self.root) / NOTES / f"{name}.json", data)
+
+
+def _seal(path: Path) -> tuple[int, str]:
+    """A finished file's time of change, in ns, and its sha256."""
+    with path.open("rb") as file:
+        return path.stat().st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unchanged(path: Path, mtime_ns: int, sha256: str) -> bool:
+    """Whether a file is the one that was sealed. A copy, or one that was only touched, is given its old time back."""
+    if path.stat().st_mtime_ns == mtime_ns:
+        return True
+    if _seal(path)[1] != sha256:
+        return False
+    with contextlib.suppress(PermissionError):  # then the next run sums it again
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+    return True
 
 
 def local_folder(artifact: Artifact) -> Path:
@@ -159,6 +188,19 @@ def size_in(artifact: Artifact, name: str) -> int | None:
         return remote_store.sizes(artifact.path, MANIFEST).get(name)
     path = Path(artifact.path) / name
     return path.stat().st_size if path.is_file() else None
+
+
+def manifest_of(artifact: Artifact) -> dict[str, Any] | None:
+    """An artifact's manifest; of a folder in one (a scene's motions 0, 1, ...) that artifact's. None where it has none.
+
+    Raises OSError where it has to be fetched and cannot be.
+    """
+    if remote.is_address(artifact.path):
+        return remote_store.manifest(artifact.path, MANIFEST)
+    for place in (Path(artifact.path), Path(artifact.path).parent):
+        if (place / MANIFEST).is_file():
+            return json.loads((place / MANIFEST).read_bytes())
+    return None
 
 
 def content_key(stage: str, version: int, config: Any, inputs: Sequence[str], weights: Mapping[str, str]) -> str:

@@ -33,7 +33,7 @@ def show_funnel(run: Run, left: Summary, rejects: Sequence[Reject]) -> None:
 def show_preview(run: Run, items: Sequence[Item]) -> None:
     """The poster of the first clip that has one small enough."""
     for item in items:
-        data = (item.folder("report") / "poster.jpg").read_bytes()
+        data = item.file("report", "poster.jpg").read_bytes()
         if len(data) <= MAX_PICTURE_BYTES:
             address = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
             create_image_artifact(address, key=f"{run.route}-preview", description=f"{item.key}: {item.source}")

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import corrections, takedowns
+from datasets import corrections, remote, takedowns
 from datasets.index import CARD, DATASET, INDEX, REJECTS
+from datasets.remote_lease import silence_s
+from datasets.remote_scratch import bound, scratch
 from datasets.versions import VERSIONS
 from flows.errors import UsageError
 from flows.sources import SourceFile
@@ -46,21 +48,44 @@ def check_fraction(fraction: float) -> None:
 def check_folders(out: str, store: str, ours: Collection[str] = frozenset(OURS), what: str = "a dataset") -> None:
     """Raise UsageError unless OUT and STORE can be written and OUT holds nothing but `what`, whose files are `ours`."""
     for option, folder in (("--out", out), ("--store", store)):
-        if "://" in folder:
-            raise UsageError(
-                f"{option} {folder}: want a folder of this machine, got an address; "
-                "mount it, or copy OUT there afterwards"
-            )
-        _check_writable(option, Path(folder))
-    if Path(out).absolute() == Path(store).absolute():
+        if remote.is_address(folder):
+            _check_address(option, folder)
+        else:
+            _check_writable(option, Path(folder))
+    if remote.place_of(out) == remote.place_of(store):
         raise UsageError(f"--out {out}: want another folder than --store, got the same")
-    if Path(out).is_dir():
-        others = sorted(e.name for e in os.scandir(out) if not e.name.startswith(".") and e.name not in ours)
-        if others and not (Path(out) / DATASET).is_file():
-            raise UsageError(
-                f"--out {out}: want a new or empty folder, or {what} to go on with, got a folder with other files "
-                f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}); name another --out"
-            )
+    there = _names_in(out)
+    others = sorted(name for name in there if not name.startswith(".") and name not in ours)
+    if others and DATASET not in there:
+        raise UsageError(
+            f"--out {out}: want a new or empty folder, or {what} to go on with, got a folder with other files "
+            f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}); name another --out"
+        )
+
+
+def _names_in(folder: str) -> set[str]:
+    """What lies directly in a folder; nothing where there is none."""
+    if remote.is_address(folder):
+        return remote.top_names(remote.place_of(folder))
+    return {entry.name for entry in os.scandir(folder)} if Path(folder).is_dir() else set()
+
+
+def _check_address(option: str, address: str) -> None:
+    """Raise UsageError unless it is an address of a bucket that answers."""
+    try:
+        remote.check_address(address, option)
+        bound()
+        silence_s()
+        remote.top_names(remote.place_of(address))
+    except FileNotFoundError as error:
+        raise UsageError(f"{option} {address}: want a bucket that is there, got {error.strerror}; make it") from error
+    except OSError as error:
+        raise UsageError(
+            f"{option} {address}: want a bucket that can be read, got {error.strerror or error}; "
+            "see docs/object-storage.md for credentials and endpoints"
+        ) from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _check_writable(option: str, folder: Path) -> None:
@@ -102,13 +127,15 @@ def fetch_weights(wanted: Sequence[WeightState], env: Env) -> None:
 
 def bytes_needed(sources: Sequence[SourceFile]) -> int:
     """About what a run will write, store and OUT together, as if nothing were there yet."""
-    footage = sum(os.path.getsize(s.path) for s in sources if s.kind == "video" and os.path.isfile(s.path))
+    videos = [source for source in sources if source.kind == "video"]
+    footage = sum(s.bytes or (os.path.getsize(s.path) if os.path.isfile(s.path) else 0) for s in videos)
     rendered = sum(s.kind != "video" for s in sources)
     return int(FOOTAGE_FACTOR * footage + RENDERED_BYTES * rendered)
 
 
 def bytes_free(folder: str) -> int:
-    """Free bytes where a folder is or will be."""
+    """Free bytes where a folder is or will be; of an address, where this machine's copies are."""
+    folder = str(scratch()) if remote.is_address(folder) else folder
     existing = Path(folder).absolute()
     while not existing.exists():
         existing = existing.parent
@@ -116,7 +143,9 @@ def bytes_free(folder: str) -> int:
 
 
 def check_disk(folder: str, needed: int) -> None:
-    """Raise UsageError when the disk cannot hold what a run will write."""
+    """Raise UsageError when the disk cannot hold what a run will write: to an address, its copies on this machine."""
+    if remote.is_address(folder):
+        folder, needed = str(scratch()), min(needed, bound())
     free = bytes_free(folder)
     if free < needed + SPARE_BYTES:
         raise UsageError(

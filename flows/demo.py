@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datasets.remote import is_address
+from datasets.remote_scratch import scratch
 from flows.sources import SourceFile
 from tasks.motion import write_demo_motions
 
@@ -11,6 +13,10 @@ DEMO_NAME = "demo"
 
 
 def demo_sources(store: str, seed: int) -> list[SourceFile]:
-    """The demo's scene files, written beside the store's artifacts unless they are there."""
-    scenes = write_demo_motions(Path(store).absolute() / DEMO_NAME / str(seed), seed)
+    """The demo's scene files, written beside the store's artifacts unless they are there.
+
+    With a store at an address they are written beside this machine's copies of it.
+    """
+    beside = scratch() if is_address(store) else Path(store).absolute()
+    scenes = write_demo_motions(beside / DEMO_NAME / str(seed), seed)
     return [SourceFile(name=path.name, path=str(path), kind="scene") for path in scenes]

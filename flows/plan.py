@@ -225,4 +225,4 @@ def _shards(look: _Look, run: Run, shipped: Sequence[Item]) -> None:
         look.unknown(("shard",), "judge")
         return
     for job in shard.plan_shards([Batch(items=tuple(shipped))], run.config.shard, run.out).jobs:
-        look.count("shard", finished(job.path, job.made_from, open_folder(run.out)) is not None)
+        look.count("shard", finished(job.path, job.made_from, open_folder(run.out), job.committed) is not None)

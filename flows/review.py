@@ -10,9 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from datasets.corrections import FILE, Correction, CorrectionsError, append_correction, read_corrections, standing
+from datasets.corrections import (
+    Correction,
+    CorrectionsError,
+    append_correction,
+    file_in,
+    read_corrections,
+    standing,
+)
 from datasets.plain import to_plain
 from datasets.records import Kind
+from datasets.remote import is_address
 from flows.errors import UsageError
 from flows.review_list import listing, listing_text
 from flows.review_say import say, undo
@@ -53,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    file = Path(arguments.corrections or Path(arguments.out) / FILE)
+    file = arguments.corrections or file_in(arguments.out)
     if arguments.word is None:
         found = listing(arguments.out, standing(read_corrections(file)), arguments.corrections)
         return json.dumps(found, indent=1) if arguments.json else listing_text(found)
-    if not Path(arguments.out).is_dir():
+    if not is_address(arguments.out) and not Path(arguments.out).is_dir():
         raise UsageError(f"OUT {arguments.out}: want a dataset's folder, got no such folder; check the path")
     word = append_correction(file, lambda words: _say(arguments, words))
     if arguments.json:

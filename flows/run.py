@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.corrections import Correction
+from datasets.remote import place_of
 from datasets.store import Store
 from flows import presets
 from flows.checks import check_folders, check_fraction
@@ -77,7 +78,7 @@ def prepare(options: Options, *, device: str = "cpu") -> Run:
     _check_fit(config)
     _check_bodies(config)
     env = Env(
-        store=Store(str(Path(store).absolute())),
+        store=Store(place_of(store)),
         weights=options.weights and str(Path(options.weights).absolute()),
         device=device,
         threads=runner.threads,
@@ -88,10 +89,10 @@ def prepare(options: Options, *, device: str = "cpu") -> Run:
         config=config,
         env=env,
         runner=runner,
-        out=str(Path(out).absolute()),
+        out=place_of(out),
         max_failed_fraction=options.max_failed_fraction,
         corrections=words_of(out, options.corrections),
-        corrections_file=options.corrections and str(Path(options.corrections).absolute()),
+        corrections_file=options.corrections and place_of(options.corrections),
     )
 
 
@@ -110,7 +111,7 @@ def _sources(options: Options, store: str) -> tuple[str, list[SourceFile]]:
         return DEMO_NAME, demo_sources(store, options.seed or 0)
     kinds = KINDS[presets.PRESETS[preset]().route] if preset else None
     # What the run itself writes is never its source, also when the command is given the folder above.
-    leave_out = [Path(options.out or "out"), Path(store)]
+    leave_out = [options.out or "out", store]
     sources = find_sources(options.sources, kinds=kinds, leave_out=leave_out)
     return preset or _preset_for(sources), sources
 

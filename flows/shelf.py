@@ -29,11 +29,11 @@ class Shelf:
 
 
 @task(name="page", cache_policy=NO_CACHE, persist_result=False)
-def page(items: Sequence[Item], rejects: Sequence[Reject], costs: Sequence[Cost], run: Run) -> Path:
+def page(items: Sequence[Item], rejects: Sequence[Reject], costs: Sequence[Cost], run: Run) -> Path | str:
     """`write_report` as a task."""
     facts = {"preset": run.preset, "configuration": digest(run.config)[:16]}
     return write_report(
-        Path(run.out),
+        run.out,
         items,
         sources=len(run.sources),
         rejects=rejects,

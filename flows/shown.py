@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets import index
 from datasets.corrections import Correction
+from datasets.folder import open_folder
 from datasets.masks import Masks
 from datasets.members import ShardError, decode_about, decode_json, decode_pose
 from datasets.records import Clip, People, Sample
@@ -39,9 +40,9 @@ class Shown:
 def rows_of(out: str) -> dict[str, dict[str, Any]]:
     """Key -> row of OUT's index. Raises UsageError where there is no dataset."""
     try:
-        if index.read_dataset(Path(out)) is None:
+        if index.read_dataset(out) is None:
             raise UsageError(f"{out}: want a dataset that flows.build_dataset wrote, got none there; check the path")
-        rows = index.read_table((Path(out) / index.INDEX).read_bytes(), index.COLUMNS, index.INDEX)
+        rows = index.read_table(open_folder(out).read(index.INDEX), index.COLUMNS, index.INDEX)
     except (OSError, ShardError) as error:
         raise UsageError(f"{out}: want a dataset that can be read, got {error}; build it again") from error
     return {row["key"]: row for row in rows}
@@ -50,8 +51,8 @@ def rows_of(out: str) -> dict[str, dict[str, Any]]:
 def shown(out: str, row: Mapping[str, Any]) -> Shown:
     """The clip of an index row. Raises UsageError when its shard does not hold it."""
     try:
-        with (Path(out) / row["shard"]).open("rb") as file:
-            members = read_sample(file, row["key"], row["offset"], row["size"], ["json", "pose.npz"])
+        data = open_folder(out).part(row["shard"], row["offset"], row["size"])
+        members = read_sample(io.BytesIO(data), row["key"], 0, row["size"], ["json", "pose.npz"])
         about, pose = decode_json(members), decode_pose(members)
         clip, _, sample, events = decode_about(about)
         empty = Masks.from_counts([b""] * pose["present"].size, size=clip.size)
@@ -70,7 +71,7 @@ def row_of(out: str, rows: Mapping[str, dict[str, Any]], key: str, words: Iterab
         return rows[key]
     if any(word.key == key and word.word == "reject" for word in words):
         raise UsageError(f"KEY {key}: it is rejected by a person's word; `undo {key}` and build again to see it")
-    rejects = index.read_table((Path(out) / index.REJECTS).read_bytes(), index.REJECT_COLUMNS, index.REJECTS)
+    rejects = index.read_table(open_folder(out).read(index.REJECTS), index.REJECT_COLUMNS, index.REJECTS)
     why = next((row for row in rejects if row["clip"] == key), None)
     if why is not None:
         raise UsageError(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from datasets.remote import Stat, is_address, place_of
 from flows.errors import UsageError
+from flows.remote_sources import chosen, look, text_of
 from tasks.motion import motions_named, sources_among
 
 Kind = Literal["video", "motion", "scene"]
@@ -37,10 +40,11 @@ class SourceFile:
     name: str  # as given, under its root: what the tables call it
     path: str  # where it is, absolute
     kind: Kind
+    bytes: int | None = None  # of one at an address, as it was listed
 
 
 def find_sources(
-    given: Sequence[str], *, kinds: Sequence[Kind] | None = None, leave_out: Sequence[Path] = ()
+    given: Sequence[str], *, kinds: Sequence[Kind] | None = None, leave_out: Sequence[str | Path] = ()
 ) -> list[SourceFile]:
     """The files that the arguments name: folders searched, lists read, each file once, in the order given.
 
@@ -50,9 +54,13 @@ def find_sources(
     or names nothing.
     """
     found: dict[str, SourceFile] = {}
-    skip = [folder.resolve() for folder in leave_out]
+    skip = [Path(folder).resolve() for folder in leave_out if not is_address(str(folder))]
+    skip_addresses = [place_of(str(folder)) for folder in leave_out if is_address(str(folder))]
     for argument in given:
-        sources = list(_of_argument(argument, kinds, skip))
+        if is_address(argument):
+            sources = list(_of_address(argument, kinds, skip_addresses))
+        else:
+            sources = list(_of_argument(argument, kinds, skip))
         if not sources:
             raise UsageError(f"{argument}: want {_wanted(kinds)} in the folder, got none")
         for source in sources:
@@ -74,33 +82,76 @@ def _of_argument(argument: str, kinds: Sequence[Kind] | None, skip: Sequence[Pat
         )
 
 
+def _of_address(address: str, kinds: Sequence[Kind] | None, skip: Sequence[str]) -> Iterator[SourceFile]:
+    """The sources at an address: a file, a list, or all below a folder."""
+    there, listed = look(address)
+    ending = posixpath.splitext(address)[1].lower()
+    if there is not None and ending == LIST:
+        yield from _of_list_at(address, text_of(address, there.size, MAX_LIST_BYTES), kinds, skip)
+    elif there is not None:
+        yield _at(address, posixpath.dirname(address), _kind_of(address, kinds), there.size)
+    elif listed:
+        yield from _of_folder_at(address.rstrip("/"), address.rstrip("/"), listed, kinds, skip)
+    else:
+        raise UsageError(f"{address}: want {TAKEN}, got no such file or folder")
+
+
+def _of_folder_at(
+    folder: str, root: str, listed: Mapping[str, Stat], kinds: Sequence[Kind] | None, skip: Sequence[str]
+) -> Iterator[SourceFile]:
+    def kind_of(name: str) -> str | None:
+        kind = EXTENSIONS.get(posixpath.splitext(name)[1].lower())
+        return kind if kinds is None or kind in kinds else None
+
+    for one, kind in chosen(folder, listed, kind_of, _is_scene, skip):
+        stat = listed.get(one[len(folder) + 1 :])
+        yield _at(one, root, kind, stat.size if stat else None)  # type: ignore[arg-type]
+
+
+def _of_list_at(address: str, data: bytes, kinds: Sequence[Kind] | None, skip: Sequence[str]) -> Iterator[SourceFile]:
+    """The sources of a text list at an address, each relative to it."""
+    root = posixpath.dirname(address)
+    for number, entry in _entries(address, data):
+        one = f"{root}/{posixpath.normpath(entry)}"
+        there, listed = look(one)
+        if posixpath.splitext(one)[1].lower() == LIST:
+            raise UsageError(
+                f"{address}, line {number}: want a video, motion file, scene or folder, got another list: {entry}"
+            )
+        if there is not None:
+            yield _at(one, root, _kind_of(one, kinds), there.size)
+        elif listed:
+            yield from _of_folder_at(one, root, listed, kinds, skip)
+        else:
+            raise UsageError(f"{address}, line {number}: want {TAKEN}, got no such file or folder: {entry}")
+
+
+def _at(address: str, root: str, kind: Kind, size: int | None) -> SourceFile:
+    return SourceFile(name=address[len(root) + 1 :], path=address, kind=kind, bytes=size)
+
+
 def _of_file(path: Path, root: Path, kinds: Sequence[Kind] | None) -> SourceFile:
-    kind = EXTENSIONS.get(path.suffix.lower())
+    return _source(path, root, _kind_of(str(path), kinds))
+
+
+def _kind_of(path: str, kinds: Sequence[Kind] | None) -> Kind:
+    """The kind of a file that was named by itself, by its ending. Raises UsageError."""
+    ending = posixpath.splitext(path)[1]
+    kind = EXTENSIONS.get(ending.lower())
     if kind is None:
-        raise UsageError(f"{path}: want {TAKEN}, got a file that ends in {path.suffix or 'nothing'!r}")
+        raise UsageError(f"{path}: want {TAKEN}, got a file that ends in {ending or 'nothing'!r}")
     if kinds is not None and kind not in kinds:
         raise UsageError(
             f"{path}: want {_wanted(kinds)} for this preset, got a {kind} file; leave --preset out or name another"
         )
-    return _source(path, root, kind)
+    return kind
 
 
 def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> Iterator[SourceFile]:
     """The sources of a text list: one a line, relative to the list's folder; blank lines and # comments are skipped."""
     if path.stat().st_size > MAX_LIST_BYTES:
         raise UsageError(f"{path}: want a list of at most {MAX_LIST_BYTES} bytes, got {path.stat().st_size}")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: want a UTF-8 text list of sources, got bytes that are not ({error.reason})"
-        ) from error
-    entries = [
-        (i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.strip().startswith("#")
-    ]
-    if not entries:
-        raise UsageError(f"{path}: want a source a line, got an empty list")
-    for number, entry in entries:
+    for number, entry in _entries(str(path), path.read_bytes()):
         one = path.parent / entry
         if one.is_dir():
             yield from _of_folder(one, path.parent, kinds, skip)
@@ -112,6 +163,22 @@ def _of_list(path: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> 
             yield _of_file(one, path.parent, kinds)
         else:
             raise UsageError(f"{path}, line {number}: want {TAKEN}, got no such file or folder: {entry}")
+
+
+def _entries(where: str, data: bytes) -> list[tuple[int, str]]:
+    """The lines of a list that name something, with their numbers. Raises UsageError."""
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{where}: want a UTF-8 text list of sources, got bytes that are not ({error.reason})"
+        ) from error
+    entries = [
+        (i, line.strip()) for i, line in enumerate(lines, 1) if line.strip() and not line.strip().startswith("#")
+    ]
+    if not entries:
+        raise UsageError(f"{where}: want a source a line, got an empty list")
+    return entries
 
 
 def _of_folder(folder: Path, root: Path, kinds: Sequence[Kind] | None, skip: Sequence[Path]) -> list[SourceFile]:

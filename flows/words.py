@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from datasets.corrections import FILE, Correction, CorrectionsError, read_corrections, standing
+from datasets.corrections import Correction, CorrectionsError, file_in, read_corrections, standing
+from datasets.remote import is_address, stat
 from flows.errors import UsageError
 from tasks.batch import Batch
 
 
 def words_of(out: str, file: str | None) -> tuple[Correction, ...]:
     """The words that stand, of the file named or the one in OUT. Raises UsageError for a file that cannot be read."""
-    if file is not None and not Path(file).is_file():
+    if file is not None and not (stat(file) if is_address(file) else Path(file).is_file()):
         raise UsageError(f"--corrections {file}: want a file that flows.review wrote, got no such file")
     try:
-        return standing(read_corrections(file or Path(out) / FILE))
+        return standing(read_corrections(file or file_in(out)))
     except CorrectionsError as error:
         raise UsageError(str(error)) from error
 

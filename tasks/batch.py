@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from datasets.corrections import Correction
+from datasets.disk import disk_error
 from datasets.records import Artifact
-from datasets.store import Store, content_key, local_folder
+from datasets.remote import SCHEME
+from datasets.remote_scratch import local_text
+from datasets.store import Store, content_key, local_file, local_folder, size_in
 from tasks.backends import weights
 
 log = logging.getLogger("duetflow")
@@ -45,6 +48,14 @@ class Item:
     def folder(self, stage: str) -> Path:
         """The artifact folder that a stage made for this item, on this machine."""
         return local_folder(self.artifacts[stage])
+
+    def file(self, stage: str, name: str) -> Path:
+        """One file that a stage made for this item, on this machine: from an address only that one is fetched."""
+        return local_file(self.artifacts[stage], name)
+
+    def size(self, stage: str, name: str) -> int | None:
+        """Bytes of a file that a stage made, without fetching it; None where it made none of that name."""
+        return size_in(self.artifacts[stage], name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +105,7 @@ class Stage:
     heeds: tuple[str, ...] = ()  # a person's words that change what it makes
     takes: tuple[str, ...] = ()  # artifacts that only some items have, of files brought beside their source
     spared: Callable[[Any, Collection[str]], Collection[str]] = lambda config, has: ()  # weights not used with these
+    here: Callable[[str], str] | None = None  # the source's path -> its path on this machine; None: it is not opened
 
     def key(self, item: Item, config: Any, env: Env, extra: Sequence[str] = ()) -> str:
         """The content key of this stage's artifact for an item; `extra` names further inputs."""
@@ -110,8 +122,20 @@ class Stage:
         # What stood before it, so that all that comes of a source can be found: by its bytes, then from key to key.
         made_from = {"part": item.part, "inputs": sorted({one.key for one in item.artifacts.values()})}
         about = {"item": item.key, "config": config, "version": self.version, "weights": digests, **made_from}
-        artifact, reused = env.store.make(self.name, key, lambda out: self.compute(item, config, env, out), about=about)
+
+        def write(out: Path) -> None:
+            self.compute(self._on_this_machine(item), config, env, out)
+
+        artifact, reused = env.store.make(self.name, key, write, about=about)
         return replace(item, artifacts={**item.artifacts, self.name: artifact}), reused
+
+    def _on_this_machine(self, item: Item) -> Item:
+        """The item as a stage that opens its source reads it: behind a fence nothing can be fetched any more."""
+        if self.here is None:
+            return item
+        wanted = {name for name in (*self.inputs, *self.takes) if name in item.artifacts}
+        near = {name: replace(item.artifacts[name], path=str(item.folder(name))) for name in wanted}
+        return replace(item, path=self.here(item.path), artifacts={**item.artifacts, **near})
 
     def used(self, config: Any, has: Collection[str]) -> tuple[str, ...]:
         """The weights that are used for an item with these artifacts."""
@@ -124,7 +148,8 @@ class Stage:
     def run(self, batch: Batch, config: Any, env: Env, extra: Sequence[str] = ()) -> Batch:
         """Every item of the batch through this stage; a fault or refusal of one becomes its reject.
 
-        `extra` names further inputs that all items of the batch depend on.
+        `extra` names further inputs that all items of the batch depend on. Raises OSError where the disk is full or
+        read-only.
         """
         started, ran, reused_count, frames = time.monotonic(), 0, 0, 0
         items, rejects = [], list(batch.rejects)
@@ -135,6 +160,10 @@ class Stage:
                 rejects.append(self.reject(item, str(refusal), fault=False))
                 ran += 1
             except Exception as error:
+                full = disk_error(error, env.store.root)
+                if full:
+                    # The next clip would fail too, and a dataset without them all would be committed.
+                    raise full from error
                 log.debug("%s: %s\n%s", self.name, item.key, traceback.format_exc())
                 rejects.append(self.reject(item, f"{type(error).__name__}: {error}", fault=True))
                 ran += 1
@@ -148,6 +177,7 @@ class Stage:
     def reject(self, item: Item, reason: str, *, fault: bool) -> Reject:
         """The reject of an item at this stage; the reason names no folder of this machine."""
         clip = "" if item.key == item.source else item.key
-        folder = os.path.dirname(item.path)
+        folder = os.path.dirname(item.path.removeprefix(SCHEME))
+        reason = local_text(reason).replace(SCHEME, "")
         reason = reason.replace(f"{folder}{os.sep}", "") if folder else reason
         return Reject(source=item.source, clip=clip, stage=self.name, reason=" ".join(reason.split()), fault=fault)

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from datasets.records import CameraMotion, Poses, Segments, Tracklets, load_record, save_record
 from tasks.batch import Batch, Env, Item, Refused, Stage
 from tasks.brought import KEYPOINTS, TRACKS, has, poses_have_ids
-from tasks.clips import clip_of
+from tasks.clips import clip_record
 from tasks.ops.bind import Rules
 from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
@@ -48,7 +48,7 @@ class Config:
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     """Bind a clip's tracks to its people. Refuses a clip in which nobody stays, or a crowd does."""
-    clip, _ = clip_of(item)
+    clip = clip_record(item)
     rules = Rules(
         limits=Limits(people=config.people, min_height=config.min_height, min_presence=config.min_presence),
         onlookers=OnlookerLimits() if config.onlookers == "drop" else None,

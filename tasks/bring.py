@@ -7,8 +7,6 @@ makes new only what hangs on it; the stages that it stands in for find it among 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -19,17 +17,19 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from datasets.disk import disk_error
 from datasets.perception import Boxes, Keypoints, MaskTracks, PerceptionError
 from datasets.perception_beside import Brought, all_files, beside, read_beside
 from datasets.perception_masks import files_of
 from datasets.records import Artifact, Source, save_record
-from datasets.store import Store, content_key, write_atomic
+from datasets.store import Store, content_key
 from datasets.video import VideoError
 from tasks.batch import Batch, Cost, Env, Item, Reject
 from tasks.brought import FILE, frame_of, role_artifact
 from tasks.ops.given import rows_between
 from tasks.ops.placing import place
-from tasks.probe import sha256_of, source_of
+from tasks.probe import note_name, sha256_of, source_of
+from tasks.source_files import beside_here, video_here
 
 VERSION = 1
 # What a bad file, or one that cannot be read, raises: the fault of its source.
@@ -75,10 +75,11 @@ def roles_of(video: str | Path, config: Config) -> tuple[Role, ...]:
 
     Read once for as long as the files do not change.
     """
-    files = beside(video) if config.use else None
+    there = beside_here(str(video)) if config.use else None
+    files = beside(there) if there else None
     if not files:
         return ()
-    return _roles(str(video), _state(all_files(files)))
+    return _roles(str(there), _state(all_files(files)))
 
 
 def artifacts_brought(video: str | Path, config: Config) -> frozenset[str]:
@@ -96,7 +97,7 @@ def artifacts_of(item: Item, config: Config, env: Env) -> dict[str, Artifact]:
     for role in roles_of(item.path, config):
         name = role_artifact(role.name)
         key = content_key(name, VERSION, config, [*_inputs(item, role, env.store), item.part], {})
-        out[name] = Artifact(key=key, path=str(env.store.path(name, key)))
+        out[name] = Artifact(key=key, path=env.store.place(name, key))
     return out
 
 
@@ -113,7 +114,8 @@ def bring_item(item: Item, config: Config, env: Env) -> tuple[Item, int, int]:
         name = role_artifact(role.name)
         if env.store.find(name, named[name].key) is None and whole is None:
             whole = checked(item, config)
-        about = {"item": item.key, "config": config, "version": VERSION, "weights": {}}
+        about = {"item": item.key, "config": config, "version": VERSION, "weights": {}, "part": item.part}
+        about |= {"inputs": [item.artifacts["probe"].key]}
         said = f"given: {role.origin.name} {digest_of(role.origin, env.store)}"
         about |= {"brought": {f"perception.{stage}": said for stage in INSTEAD[role.name]}}
         record = getattr(whole, role.held) if whole else None
@@ -128,6 +130,7 @@ def _save(record: object, out: Path) -> None:
 
 def checked(item: Item, config: Config) -> Brought:
     """What stands beside a probed item's video, held to that video. Raises PerceptionError."""
+    item = replace(item, path=video_here(item.path))
     brought, source = read_beside(beside(item.path)), source_of(item)
     for kind in ("boxes", "keypoints", "masks"):
         record = getattr(brought, kind)
@@ -168,18 +171,15 @@ def digest_of(path: Path, store: Store) -> str:
         return sha256_of(path, store)
     files = files_of(path)
     seen = [list(one) for one in _state(files)]
-    note = Path(store.root) / ".sha256" / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]}.json"
-    try:
-        noted = json.loads(note.read_bytes())
-        if noted["seen"] == seen:
-            return noted["sha256"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
-        pass  # not hashed yet, or a note cut short: hash it
+    note = note_name(str(path.absolute()))
+    noted = store.noted(note)
+    if isinstance(noted, dict) and noted.get("seen") == seen and isinstance(noted.get("sha256"), str):
+        return noted["sha256"]
     digest = hashlib.sha256()
     for one in files:
         digest.update(f"{one.relative_to(path).as_posix()}\0{one.stat().st_size}\0".encode(errors="surrogateescape"))
         digest.update(one.read_bytes())
-    write_atomic(note, json.dumps({"seen": seen, "sha256": digest.hexdigest()}, sort_keys=True).encode())
+    store.note(note, {"seen": seen, "sha256": digest.hexdigest()})
     return digest.hexdigest()
 
 
@@ -241,6 +241,9 @@ def bring(batch: Batch, config: Config, env: Env) -> Batch:
         try:
             one, made, there = bring_item(item, config, env)
         except BAD as error:
+            full = disk_error(error, env.store.root)
+            if full:
+                raise full from error
             rejects.append(_reject(item, error))
             continue
         items.append(one)

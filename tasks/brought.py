@@ -15,6 +15,7 @@ from datasets.video import stored_geometry
 from tasks.batch import Item
 from tasks.ops.placing import Frame, Placing, place
 from tasks.probe import source_of
+from tasks.source_files import video_here
 
 R = TypeVar("R")
 FILE = "brought.npz"
@@ -150,7 +151,7 @@ def _in_clip(item: Item, clip: Clip, frame: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _placing(item: Item, clip: Clip, size: tuple[int, int] | None) -> Placing:
-    placing = place(size, frame_of(item.path, source_of(item)), clip.size)
+    placing = place(size, frame_of(video_here(item.path), source_of(item)), clip.size)
     if placing is None:
         raise ValueError(f"{item.source}: want a file of the video's shape beside it, got {size}; has it changed?")
     return placing

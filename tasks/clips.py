@@ -11,28 +11,49 @@ from tasks.batch import Item
 
 def clip_of(item: Item) -> tuple[Clip, Path]:
     """The item's clip and the path of its H.264 file, whichever route cut or rendered it."""
-    if "render" in item.artifacts:
-        folder, name = item.folder("render"), "clip"
-    else:
-        folder, name = item.folder("shots"), item.part
-    return load_record(Clip, folder / f"{name}.npz"), folder / f"{name}.mp4"
+    stage, name = _clip(item)
+    return clip_record(item), item.file(stage, f"{name}.mp4")
+
+
+def clip_record(item: Item) -> Clip:
+    """The item's clip alone."""
+    stage, name = _clip(item)
+    return load_record(Clip, item.file(stage, f"{name}.npz"))
+
+
+def clip_bytes(item: Item) -> int:
+    """Bytes of the clip's H.264 file."""
+    stage, name = _clip(item)
+    size = item.size(stage, f"{name}.mp4")
+    if size is None:
+        raise FileNotFoundError(f"{item.key}: want {name}.mp4 among its artifacts, got none")
+    return size
 
 
 def people_of(item: Item) -> People:
     """The item's people: exact from `render`, estimated by `bind` and `refine`."""
-    stage = "render" if "render" in item.artifacts else "refine"
-    return load_record(People, item.folder(stage) / "people.npz")
+    return load_record(People, item.file(people_stage(item), "people.npz"))
+
+
+def people_stage(item: Item) -> str:
+    """The stage whose people an item ships."""
+    return "render" if "render" in item.artifacts else "refine"
 
 
 def cast_of(item: Item) -> Cast:
     """What and who the item's people are: known to `render`, judged by `identify`."""
     stage = "render" if "render" in item.artifacts else "identify"
-    return load_record(Cast, item.folder(stage) / "cast.npz")
+    return load_record(Cast, item.file(stage, "cast.npz"))
+
+
+def _clip(item: Item) -> tuple[str, str]:
+    """The stage that made the item's clip, and the stem of its files."""
+    return ("render", "clip") if "render" in item.artifacts else ("shots", item.part)
 
 
 def words_on(item: Item) -> tuple[Correction, ...]:
     """What a person said of this very clip: words on another cut of the same footage are left out."""
     if not item.words:
         return ()
-    digest = clip_digest(clip_of(item)[0])
+    digest = clip_digest(clip_record(item))
     return tuple(word for word in item.words if word.clip == digest)

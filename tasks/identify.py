@@ -19,7 +19,7 @@ from datasets.records import Cast, Kind, People, Segments, load_record, save_rec
 from tasks.backends.table import face_finder
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.brought import TRACKS, boxes_in, has
-from tasks.clips import clip_of, people_of, words_on
+from tasks.clips import clip_of, clip_record, people_of, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.corrections import NAMED, WORD, kinds_said
@@ -134,7 +134,7 @@ def looks_of(item: Item) -> list[np.ndarray | None]:
 
 def brought_people(item: Item) -> list[int]:
     """The id that was brought for each person of one clip; -1 for whom there is none."""
-    clip, _ = clip_of(item)
+    clip = clip_record(item)
     people, rows = people_of(item), boxes_in(item, clip)
     if rows is None:
         return [-1] * people.num_people

@@ -14,8 +14,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets.corrections import clip_digest
-from datasets.records import Sample, load_record, save_record
-from datasets.store import MANIFEST
+from datasets.records import Artifact, Sample, load_record, save_record
+from datasets.store import manifest_of
 from datasets.video import read_frames, read_window
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.clips import cast_of, clip_of, people_of, words_on
@@ -74,7 +74,7 @@ def judge(batch: Batch, config: Config, env: Env) -> Batch:
 
 def sample_of(item: Item) -> Sample:
     """The item's verdict, reasons and scores."""
-    return load_record(Sample, item.folder("judge") / "sample.npz")
+    return load_record(Sample, item.file("judge", "sample.npz"))
 
 
 def turn_away(batch: Batch) -> Batch:
@@ -101,7 +101,7 @@ def _provenance(item: Item) -> dict[str, str]:
     settings: dict[str, object] = {}
     for stage, artifact in item.artifacts.items():
         facts[stage] = artifact.key
-        about = _about(Path(artifact.path))
+        about = _about(artifact)
         if about is None:
             continue
         facts[f"{stage}.version"] = str(about["version"])
@@ -114,15 +114,10 @@ def _provenance(item: Item) -> dict[str, str]:
     return facts
 
 
-def _about(folder: Path) -> dict[str, Any] | None:
-    """What an artifact's manifest says of its making.
-
-    A scene's motions lie in folders 0, 1, ... inside the scene's own artifact. Bodies have only a digest for a name.
-    """
-    for place in (folder, folder.parent):
-        if (place / MANIFEST).is_file():
-            return json.loads((place / MANIFEST).read_bytes())["about"]
-    return None
+def _about(artifact: Artifact) -> dict[str, Any] | None:
+    """What an artifact's manifest says of its making. Bodies have only a digest for a name."""
+    manifest = manifest_of(artifact)
+    return manifest["about"] if manifest else None
 
 
 def _write_png(path: Path, picture: np.ndarray) -> None:

@@ -41,7 +41,7 @@ from tasks.ops.compose import (
     still,
 )
 from tasks.ops.scene import Scene, inside, one_camera_each, scene_from_json, scene_to_json
-from tasks.probe import sha256_of
+from tasks.probe import forget_sha256, sha256_of
 from tasks.source_files import motion_here
 
 VERSION = 1
@@ -100,6 +100,12 @@ def contents(path: str | Path, store: Store) -> tuple[str, ...]:
         return ()
     there = [one for name in dict.fromkeys(motions_named(path)) if (one := path.parent / name).exists()]
     return tuple(_sha256(one, store) for one in there)
+
+
+def forget_sha256s(path: str | Path, store: Store) -> None:
+    """Forget what is remembered of a source's files; see tasks.probe.forget_sha256."""
+    for file in files_of(_here(path)):
+        forget_sha256(file, store)
 
 
 def compute(item: Item, config: Config, env: Env, out: Path) -> None:
@@ -298,7 +304,8 @@ def _of_scene_file(item: Item, config: Config) -> list[Item]:
     parts, reads = [], []
     for i in range(len(scene.performers)):
         path = folder / str(i)
-        parts.append(replace(item, artifacts={"motion": Artifact(key=f"{artifact.key}.{i}", path=f"{artifact.path}/{i}")}))
+        part = Artifact(key=f"{artifact.key}.{i}", path=f"{artifact.path}/{i}")
+        parts.append(replace(item, artifacts={"motion": part}))
         reads.append(load_record(Motion, path / FILE))
     return _items(scene, parts, reads, config)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import stat
 from dataclasses import dataclass, replace
@@ -14,10 +13,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets import remote_source
+from datasets.folder import open_folder
 from datasets.records import Source, load_record
 from datasets.remote import is_address
 from datasets.remote_scratch import local_text, scratch
-from datasets.store import Store
+from datasets.store import NOTES, Store
 from datasets.video import MAX_EXPANSION, MAX_FRAMES, MAX_PIXELS
 from tasks.backends.sandbox import Limits
 from tasks.batch import Batch, Env, Item, Stage
@@ -83,6 +83,14 @@ def sha256_of(path: str | Path, store: Store) -> str:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     store.note(note, {"seen": seen, "sha256": digest})
     return digest
+
+
+def forget_sha256(path: str | Path, store: Store) -> None:
+    """Forget what is remembered of a file: of one that was taken down nothing stays."""
+    name = str(path) if is_address(str(path)) else os.path.abspath(path)
+    if local_text(name) != name:
+        name = name.removeprefix(str(scratch()))
+    open_folder(store.root).remove(f"{NOTES}/{note_name(name)}.json")
 
 
 def note_name(path: str) -> str:

@@ -17,7 +17,7 @@ from tasks.backends.repose import repose
 from tasks.backends.table import PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
 from tasks.brought import KEYPOINTS, MASKS, TRACKS, has
-from tasks.clips import clip_of, words_on
+from tasks.clips import clip_of, clip_record, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.camera_motion import to_first_frame
@@ -59,7 +59,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         settled = None if has(item.artifacts, TRACKS) else np.ones(people.num_frames, bool)
         # Masks that are made again need none of their bleeding mended; the first ones, and brought ones, do.
         stay = config.masks == "keep" or has(item.artifacts, MASKS)
-        people, _ = repair(people, fps=float(clip_of(item)[0].fps), settled=settled, masks=stay)
+        people, _ = repair(people, fps=float(clip_record(item).fps), settled=settled, masks=stay)
     words = [word for word in words_on(item) if word.word in REFINED]
     if words:
         people, misfits = heed(people, words)

@@ -9,16 +9,18 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from datasets import remote_scratch
 from datasets.condition import person_color
+from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.plain import to_plain
 from datasets.records import Cast, Clip, Sample
 from tasks.batch import Cost, Item, Reject
-from tasks.clips import cast_of, clip_of
+from tasks.clips import cast_of, clip_record
 from tasks.judge import sample_of
 from tasks.ops.corrections import phrase
 from tasks.ops.funnel import Left, Step, funnel
@@ -27,10 +29,11 @@ from tasks.ops.scores import ABOUT
 _PAGE = Path(__file__).with_name("page")
 _FILES = ("index.html", "page.css", "charts.js", "say.js", "clip.js", "page.js")
 _MEDIA = ("preview.mp4", "poster.jpg")
+REPORT = "report"  # the stage whose artifacts are shown, and the page's folder in OUT
 
 
 def write_report(
-    out: Path,
+    out: str | Path,
     items: Sequence[Item],
     *,
     sources: int,
@@ -39,39 +42,82 @@ def write_report(
     title: str = "Duetflow",
     corrections: str | None = None,
     facts: Mapping[str, str] | None = None,
-) -> Path:
-    """Write OUT/report/index.html with all it shows, and return its path.
+) -> Path | str:
+    """Write OUT/report/index.html with all it shows, and return its path or address.
 
     `items` are the accepted and review clips with the artifacts of `judge` and `report`; `sources` is how many were
     found. `corrections` is the file that a person's words go to, when that is not the one in OUT. `facts` are lines
     about the run (name -> text). The folder is filled aside and put in place whole; media are hard links into the
-    store, or copies where that lies on another disk. Only this folder of an output holds times, which differ from run
+    store, or copies where that lies on another disk. At an address files are put one by one, index.html after what it
+    shows, and media that are there stay. Only this folder of an output holds times, which differ from run
     to run.
     """
-    out = Path(out)
-    final, aside = out / "report", out / f".report.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    (aside / "media").mkdir(parents=True)
-    try:
-        clips = [_add_clip(item, aside, final) for item in items]
+
+    def fill(folder: Path, media: Callable[[Item, str, Path], None]) -> None:
+        (folder / "media").mkdir(parents=True)
+        clips = [_add_clip(item, folder, media) for item in items]
         for name in _FILES:
-            shutil.copyfile(_PAGE / name, aside / name)
-        steps = _funnel(sources, clips, rejects)
+            shutil.copyfile(_PAGE / name, folder / name)
         run = {
             "title": title,
             "corrections": corrections,
             "facts": list((facts or {}).items()),
-            "funnel": [asdict(step) for step in steps],
+            "funnel": [asdict(step) for step in _funnel(sources, clips, rejects)],
             "costs": _costs(costs),
             "scores": ABOUT,
             "colors": _colors(max((len(clip["people"]) for clip in clips), default=0)),
         }
-        _script(aside / "run.js", "run", run)
-        _script(aside / "clips.js", "clips", clips)
-        _script(aside / "rejects.js", "rejects", [to_plain(reject) for reject in rejects])
+        _script(folder / "run.js", "run", run)
+        _script(folder / "clips.js", "clips", clips)
+        _script(folder / "rejects.js", "rejects", [to_plain(reject) for reject in rejects])
+
+    to = open_folder(out)
+    if isinstance(to, LocalFolder):
+        _in_place(fill, to.root)
+        return to.root / REPORT / "index.html"
+    _put(fill, to)
+    return f"{to.address}/{REPORT}/index.html"
+
+
+Fill = Callable[[Path, Callable[[Item, str, Path], None]], None]
+
+
+def _in_place(fill: Fill, out: Path) -> None:
+    """The page filled aside and put where the old one is."""
+    final, aside = out / REPORT, out / f".{REPORT}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    # One build at a time is in OUT: what lies aside is what killed ones left.
+    for left in out.glob(f".{REPORT}.*"):
+        shutil.rmtree(left)
+    try:
+        fill(aside, lambda item, name, target: _link(item, target, final / name / target.name))
         _replace(aside, final)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return final / "index.html"
+
+
+def _put(fill: Fill, to: Folder) -> None:
+    """The page filled on this machine and put at an address; then what an older one left is removed."""
+    there = to.sizes(REPORT)
+    stay: set[str] = set()
+
+    def media(item: Item, name: str, target: Path) -> None:
+        # A clip's folder is named by the artifact that it shows: the same name holds the same bytes.
+        at = f"{REPORT}/{name}/{target.name}"
+        if there.get(at) == item.size(REPORT, target.name):
+            stay.add(at)
+        else:
+            shutil.copyfile(item.file(REPORT, target.name), target)
+
+    with remote_scratch.aside() as folder:
+        fill(folder, media)
+        made = {f"{REPORT}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
+        last = f"{REPORT}/index.html"
+        for name in [*sorted(set(made) - {last}), last]:
+            clip = name.startswith(f"{REPORT}/media/")
+            if not (clip and there.get(name) == made[name].stat().st_size):
+                to.put(name, made[name])
+    for name in sorted(set(there) - set(made) - stay):
+        to.remove(name)
 
 
 def funnel_of(sources: int, verdicts: Sequence[str], rejects: Sequence[Reject]) -> tuple[Step, ...]:
@@ -85,17 +131,17 @@ def _funnel(sources: int, clips: Sequence[Mapping[str, Any]], rejects: Sequence[
     return funnel_of(sources, [clip["verdict"] for clip in clips], rejects)
 
 
-def _add_clip(item: Item, aside: Path, before: Path) -> dict[str, Any]:
+def _add_clip(item: Item, aside: Path, media: Callable[[Item, str, Path], None]) -> dict[str, Any]:
     """Put a clip's media and its own script into the page's folder; what the page lists of it."""
-    clip, sample, cast = clip_of(item)[0], sample_of(item), cast_of(item)
-    artifact = item.artifacts["report"]
+    clip, sample, cast = clip_record(item), sample_of(item), cast_of(item)
+    artifact = item.artifacts[REPORT]
     # The name says which preview it is, so that the folder of a run before can lend its copy.
     name = f"media/{item.key}-{artifact.key[:8]}"
     folder = aside / name
     folder.mkdir()
     for file in _MEDIA:
-        _link(Path(artifact.path) / file, folder / file, before / name / file)
-    timeline = json.loads((Path(artifact.path) / "timeline.json").read_bytes())
+        media(item, name, folder / file)
+    timeline = json.loads(item.file(REPORT, "timeline.json").read_bytes())
     detail = {"key": item.key, "timeline": timeline, "provenance": sample.provenance, "sha256": clip.sha256}
     _script(folder / "clip.js", None, detail)
     return _listed(clip, sample, cast) | {
@@ -152,8 +198,9 @@ def _script(path: Path, name: str | None, value: Any) -> None:
     path.write_text(("" if name is None else "window.DUET=window.DUET||{};") + text)
 
 
-def _link(source: Path, target: Path, before: Path) -> None:
-    """The file at another place without its bytes a second time, where the file system can."""
+def _link(item: Item, target: Path, before: Path) -> None:
+    """The clip's file at another place without its bytes a second time, where the file system can."""
+    source = item.file(REPORT, target.name)
     for origin in (source, before):
         try:
             os.link(origin, target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets.faces import FACE
@@ -13,7 +12,7 @@ from datasets.members import FORMAT, OPTIONAL, Bundle, legal_key
 from datasets.records import Clip, Motion, Sample, load_record
 from datasets.store import content_key
 from tasks.batch import Item
-from tasks.clips import cast_of, clip_of, people_of
+from tasks.clips import cast_of, clip_bytes, clip_of, clip_record, people_of, people_stage
 from tasks.ops import shard_plan
 
 VERSION = FORMAT
@@ -35,15 +34,14 @@ class Shipped:
 def bundle_of(item: Item) -> Bundle:
     """All that a judged item ships, from either route."""
     clip, video = clip_of(item)
-    judged = item.folder("judge")
     return Bundle(
         clip=clip,
         people=people_of(item),
         cast=cast_of(item),
-        sample=load_record(Sample, judged / "sample.npz"),
+        sample=load_record(Sample, item.file("judge", "sample.npz")),
         video=video.read_bytes(),
-        reference=(judged / "ref.png").read_bytes(),
-        extra={path.name: path.read_bytes() for path in _optional(item)},
+        reference=item.file("judge", "ref.png").read_bytes(),
+        extra={name: item.file(stage, name).read_bytes() for stage, name in _optional(item)},
     )
 
 
@@ -53,14 +51,13 @@ def ship(item: Item) -> Shipped:
     Raises ValueError or OSError for an artifact that is not what it should be.
     """
     legal_key(item.key)
-    clip, video = clip_of(item)
-    cast = cast_of(item)
-    sample = load_record(Sample, item.folder("judge") / "sample.npz")
+    clip, cast = clip_record(item), cast_of(item)
+    sample = load_record(Sample, item.file("judge", "sample.npz"))
     if not item.key == clip.key == sample.key:
         raise ValueError(f"want one key, got {item.key}, {clip.key} (clip) and {sample.key} (sample)")
     parts = _parts(item, clip)
     entry = shard_plan.Entry(
-        key=item.key, digest=_digest(item), bytes=_bytes(item, video), verdict=sample.verdict, split="train"
+        key=item.key, digest=_digest(item), bytes=_bytes(item), verdict=sample.verdict, split="train"
     )
     return Shipped(
         item=item,
@@ -77,13 +74,13 @@ def _stages(item: Item) -> tuple[str, ...]:
     return ("shots", "refine", "identify", *(["face"] if "face" in item.artifacts else []), "judge")
 
 
-def _optional(item: Item) -> list[Path]:
-    """The files of the sample's optional members: what was rendered, or the faces that were looked for in footage."""
+def _optional(item: Item) -> list[tuple[str, str]]:
+    """Stage and name of the sample's optional members: what was rendered, or the faces looked for in footage."""
     if "render" in item.artifacts:
-        files = [item.folder("render") / name for name in OPTIONAL]
+        files = [("render", name) for name in OPTIONAL]
     else:
-        files = [item.folder("face") / FACE] if "face" in item.artifacts else []
-    return [path for path in files if path.is_file()]
+        files = [("face", FACE)] if "face" in item.artifacts else []
+    return [(stage, name) for stage, name in files if item.size(stage, name) is not None]
 
 
 def _digest(item: Item) -> str:
@@ -92,16 +89,18 @@ def _digest(item: Item) -> str:
     return content_key("shard", VERSION, {}, [item.key, item.source, item.part, *inputs], {})
 
 
-def _bytes(item: Item, video: Path) -> int:
+def _bytes(item: Item) -> int:
     """About what a sample weighs in its shard."""
-    folder, judged = video.parent, item.folder("judge")
-    people = (folder if "render" in item.artifacts else item.folder("refine")) / "people.npz"
-    needed = sum(path.stat().st_size for path in (video, people, judged / "ref.png"))
-    return needed + sum(path.stat().st_size for path in _optional(item))
+    members = [(people_stage(item), "people.npz"), ("judge", "ref.png"), *_optional(item)]
+    sizes = {name: item.size(stage, name) for stage, name in members}
+    missing = [name for name, size in sizes.items() if size is None]
+    if missing:
+        raise FileNotFoundError(f"{item.key}: want {missing[0]} among its artifacts, got none")
+    return clip_bytes(item) + sum(size or 0 for size in sizes.values())
 
 
 def _parts(item: Item, clip: Clip) -> tuple[str, ...]:
     """The files that must not be seen in two splits: a clip's source, or every motion of a scene."""
     motions = sorted(name for name in item.artifacts if re.fullmatch(r"motion\.[0-9]+", name))
-    shas = {load_record(Motion, item.folder(name) / "motion.npz").sha256 for name in motions}
+    shas = {load_record(Motion, item.file(name, "motion.npz")).sha256 for name in motions}
     return tuple(sorted(shas or {clip.sha256}))
