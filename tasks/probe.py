@@ -65,13 +65,13 @@ def sha256_of(path: str | Path, store: Store) -> str:
         there = remote_source.stat(str(path))
         if there is None:
             raise FileNotFoundError(errno.ENOENT, "No such file", str(path))
-        name, seen, here = str(path), [str(path), there.size, there.etag], lambda: video_here(str(path))
+        name, seen = str(path), [str(path), there.size, there.etag]
     else:
         name = os.path.abspath(path)
         state = os.stat(name)
         if not stat.S_ISREG(state.st_mode):
             raise OSError(errno.EINVAL, "not a plain file", name)
-        seen, here = [name, state.st_size, state.st_mtime_ns], lambda: name
+        seen = [name, state.st_size, state.st_mtime_ns]
         if (copy := local_text(name)) != name:
             # A copy of what lies at an address is named by what it is a copy of, and fetched again it has a new time.
             name, seen = name.removeprefix(str(scratch())), [copy, state.st_size]
@@ -79,7 +79,7 @@ def sha256_of(path: str | Path, store: Store) -> str:
     noted = store.noted(note)
     if isinstance(noted, dict) and noted.get("seen") == seen and isinstance(noted.get("sha256"), str):
         return noted["sha256"]
-    with open(here(), "rb") as file:
+    with open(video_here(str(path)), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     store.note(note, {"seen": seen, "sha256": digest})
     return digest
