@@ -6,6 +6,7 @@ Exit code 0 when all is written; 1 when the dataset is damaged; 2 for a command 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from datasets import index
 from datasets.export_coco import CocoWriter
 from datasets.export_mot import MotWriter
 from datasets.export_stableanimator import StableAnimatorWriter
+from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import Bundle, ShardError, decode_sample
 from datasets.shards import read_sample
 
@@ -80,8 +82,13 @@ def export(
     The folder is there whole or not at all. `verdict` None takes accepted and review; `keys` take these clips, whatever
     their split and verdict. Raises UsageError, ShardError.
     """
-    folder = Path(dataset)
-    to = Path(out) if out is not None else folder.with_name(f"{folder.absolute().name}-{form}")
+    folder = open_folder(dataset)
+    if out is not None:
+        to = Path(out)
+    elif isinstance(folder, LocalFolder):
+        to = folder.root.with_name(f"{folder.root.absolute().name}-{form}")
+    else:
+        raise UsageError(f"{dataset}: want --out DIR, a folder of this machine, with a dataset at an address, got none")
     rows = _rows(folder, split, verdict, keys)
     _check_target(to, folder)
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -145,12 +152,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _rows(folder: Path, split: str | None, verdict: str | None, keys: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(folder: Folder, split: str | None, verdict: str | None, keys: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of the index that are asked for."""
-    path = folder / index.INDEX
-    if not path.is_file():
-        raise UsageError(f"{folder}: want a dataset folder, got none with {index.INDEX}; check the path")
-    rows = sorted(index.read_table(path.read_bytes(), index.COLUMNS, index.INDEX), key=lambda row: str(row["key"]))
+    path = f"{folder.address}/{index.INDEX}"
+    try:
+        data = folder.read(index.INDEX)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"{folder.address}: want a dataset folder, got none with {index.INDEX}; check the path"
+        ) from None
+    rows = sorted(index.read_table(data, index.COLUMNS, index.INDEX), key=lambda row: str(row["key"]))
     if keys:
         missing = sorted(set(keys) - {row["key"] for row in rows})
         if missing:
@@ -159,24 +170,25 @@ def _rows(folder: Path, split: str | None, verdict: str | None, keys: Sequence[s
     found = [row for row in rows if split in (None, row["split"]) and verdict in (None, row["verdict"])]
     if not found:
         raise UsageError(
-            f"{folder}: want clips of split {split or 'any'} and verdict {verdict or 'any'}, got none of {len(rows)}"
+            f"{folder.address}: want clips of split {split or 'any'} and verdict {verdict or 'any'}, "
+            f"got none of {len(rows)}"
         )
     return found
 
 
-def _check_target(to: Path, dataset: Path) -> None:
+def _check_target(to: Path, dataset: Folder) -> None:
     """Refuse a folder that holds something, and one inside the dataset."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UsageError(f"--out {to}: want a folder that is not there yet, got one with files; name another")
-    if to.resolve().is_relative_to(dataset.resolve()):
-        raise UsageError(f"--out {to}: want a folder outside the dataset {dataset}, got one in it; name another")
+    if isinstance(dataset, LocalFolder) and to.resolve().is_relative_to(dataset.root.resolve()):
+        raise UsageError(f"--out {to}: want a folder outside the dataset {dataset.root}, got one in it; name another")
 
 
-def _bundles(folder: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Bundle]:
+def _bundles(folder: Folder, rows: Sequence[dict[str, Any]]) -> Iterator[Bundle]:
     for row in rows:
         try:
-            with (folder / row["shard"]).open("rb") as file:
-                yield decode_sample(read_sample(file, row["key"], row["offset"], row["size"]))
+            data = folder.part(row["shard"], row["offset"], row["size"])
+            yield decode_sample(read_sample(io.BytesIO(data), row["key"], 0, row["size"]))
         except (ShardError, OSError) as error:
             raise ShardError(f"{row['shard']}: {row['key']}: {error}") from error
 

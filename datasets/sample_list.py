@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import fsspec
 import numpy as np
 
+from datasets import remote
 from datasets.index import COLUMNS, INDEX, read_table
 from datasets.members import ShardError, decode_about, decode_json
 from datasets.shards import read_sample, scan_samples
@@ -43,6 +45,15 @@ def list_samples(source: str | Sequence[str], *, split: str | None, include_revi
         asked = f"split {split!r}" if split else "any split"
         raise ShardError(f"{where}: want samples of {asked}, got none; see the counts in dataset.json")
     return tuple(refs)
+
+
+def read_at(ref: Ref, members: Sequence[str]) -> dict[str, bytes]:
+    """The wanted members of a sample. From s3:// all of it comes in one request. Raises ShardError, OSError."""
+    if remote.is_address(ref.shard) and ref.shard.startswith(remote.SCHEME):
+        data = remote.read(ref.shard, ref.offset, ref.size)
+        return read_sample(io.BytesIO(data), ref.key, 0, ref.size, members)
+    with fsspec.open(ref.shard, "rb") as file:
+        return read_sample(file, ref.key, ref.offset, ref.size, members)
 
 
 def visit_order(shards: Sequence[str], *, seed: int, epoch: int, buffer: int) -> np.ndarray:

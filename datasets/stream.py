@@ -11,12 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import fsspec
 import numpy as np
 
 from datasets.members import ShardError
-from datasets.sample_list import Ref, list_samples, padded_order, share_of, visit_order
-from datasets.shards import read_sample
+from datasets.sample_list import Ref, list_samples, padded_order, read_at, share_of, visit_order
 from datasets.view import Fit
 from datasets.window_sample import Frames, decode_window, wanted_members
 
@@ -200,8 +198,7 @@ class ShardStream:
         """
         optional = {"reference": self.reference, "faces": self.faces}
         try:
-            with fsspec.open(ref.shard, "rb") as file:
-                members = read_sample(file, ref.key, ref.offset, ref.size, wanted_members(**optional))
+            members = read_at(ref, wanted_members(**optional))
             return decode_window(members, frames, size=self.size, fit=self.fit, **optional)
         except (ShardError, OSError) as error:
             raise ShardError(f"{ref.shard}: {ref.key}: {error}") from error

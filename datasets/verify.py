@@ -10,13 +10,16 @@ import json
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from datasets import corrections, index
+from datasets import corrections, index, takedowns
+from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import KEY, ShardError
+from datasets.remote import AddressError, check_address, is_address
 from datasets.shards import sidecar_path
 from datasets.verify_shard import Found, Note, check_shard
 
@@ -50,18 +53,20 @@ class Checked:
 def verify(out: str | Path) -> Checked:
     """Check a whole dataset, decoding every frame of every clip. Damage is a Problem, never an exception.
 
-    Raises FileNotFoundError when OUT is no folder.
+    OUT may be an address: each shard is fetched once, and gone when it is checked. Raises FileNotFoundError when OUT is
+    no folder, OSError for an address that cannot be listed.
     """
-    folder, problems = Path(out), dict[Problem, None]()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: want a dataset folder, got none there; check the path")
+    folder, problems = open_folder(out), dict[Problem, None]()
+    sizes = folder.sizes()
+    if not sizes and not (isinstance(folder, LocalFolder) and folder.root.is_dir()):
+        raise FileNotFoundError(f"{out}: want a dataset folder, got none there; check the path")
 
     def note(file: str, member: str, what: str) -> None:
         problems[Problem(file=file, member=member, what=" ".join(what.split()))] = None
 
     info = _dataset(folder, note)
     listed = {one.path: one for one in info.shards} if info else {}
-    on_disk = {p.relative_to(folder).as_posix() for name in ("shards", "review") for p in folder.glob(f"{name}/*.tar")}
+    on_disk = {name for name in sizes if fnmatchcase(name, "shards/*.tar") or fnmatchcase(name, "review/*.tar")}
     found: dict[str, Found] = {}
     for path in sorted({*listed, *on_disk}):
         for key, one in check_shard(folder, path, listed.get(path), note).items():
@@ -77,12 +82,12 @@ def verify(out: str | Path) -> Checked:
         want = index.count(rows, rejects, [one.bytes for one in info.shards])
         if want != info.counts:
             note(index.DATASET, "", f"counts: want {want} as the tables have it, got {info.counts}")
-    _files(folder, set(listed), note)
+    _files(sizes, set(listed), note)
     return Checked(
         shards=len({*listed, *on_disk}),
         samples=len(found),
         frames=sum(one.about["num_frames"] for one in found.values()),
-        bytes=sum((folder / path).stat().st_size for path in on_disk),
+        bytes=sum(sizes[path] for path in on_disk),
         problems=tuple(problems),
     )
 
@@ -90,12 +95,14 @@ def verify(out: str | Path) -> Checked:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m datasets.verify", description=__doc__, allow_abbrev=False)
-    parser.add_argument("out", metavar="OUT", help="the dataset's folder")
+    parser.add_argument("out", metavar="OUT", help="the dataset's folder, or its s3:// address")
     parser.add_argument("--json", action="store_true", help="print one object instead of lines")
     arguments = parser.parse_args(argv)
     try:
+        if is_address(arguments.out):
+            check_address(arguments.out, "OUT")
         checked = verify(arguments.out)
-    except FileNotFoundError as error:
+    except (OSError, AddressError) as error:
         print(f"datasets.verify: {error}", file=sys.stderr)
         return 2
     if arguments.json:
@@ -111,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if checked.problems else 0
 
 
-def _dataset(folder: Path, note: Note) -> index.DatasetInfo | None:
+def _dataset(folder: Folder, note: Note) -> index.DatasetInfo | None:
     try:
         info = index.read_dataset(folder)
     except (ShardError, OSError) as error:
@@ -123,11 +130,11 @@ def _dataset(folder: Path, note: Note) -> index.DatasetInfo | None:
 
 
 def _table(
-    folder: Path, name: str, schema: Any, info: index.DatasetInfo | None, note: Note
+    folder: Folder, name: str, schema: Any, info: index.DatasetInfo | None, note: Note
 ) -> list[dict[str, Any]] | None:
     """The rows of a table; None, noted, when it cannot be read."""
     try:
-        data = (folder / name).read_bytes()
+        data = folder.read(name)
         if info and index.sha256(data) != info.files.get(name):
             note(name, "", "want the table that dataset.json was committed with, got other bytes")
         return index.read_table(data, schema, name)
@@ -176,16 +183,15 @@ def _splits(rows: Sequence[Mapping[str, Any]], note: Note) -> None:
                 note(index.INDEX, str(name), f"want each {what} in one split, got {', '.join(sorted(some))}")
 
 
-def _files(folder: Path, shards: set[str], note: Note) -> None:
+def _files(names: Collection[str], shards: set[str], note: Note) -> None:
     known = {index.INDEX, index.REJECTS, index.DATASET, index.CARD, index.LOCK, *shards}
     # A person's words lie beside what was made of them; the build neither writes nor removes them.
-    known |= {corrections.FILE, corrections.lock_name()}
+    known |= {corrections.FILE, corrections.lock_name(), takedowns.FILE}
     known |= {sidecar_path(Path(shard)).as_posix() for shard in shards}
-    if not (folder / index.CARD).is_file():
+    if index.CARD not in names:
         note(index.CARD, "", "want the dataset card, got no such file")
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in known and name.split("/")[0] not in ALLOWED_FOLDERS:
+    for name in sorted(names):
+        if name not in known and name.split("/")[0] not in ALLOWED_FOLDERS:
             note(name, "", "want only files that dataset.json knows, got this one; a killed run's end, or not ours")
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from datasets import tar
+from datasets.folder import Folder
 from datasets.index import ShardInfo, about_row, sha256
 from datasets.members import MEMBERS, Bundle, ShardError
-from datasets.shards import Placed, Sidecar, read_sidecar, scan_samples, shard_digest, sidecar_path, split_name
+from datasets.shards import (
+    Placed,
+    Sidecar,
+    distrust,
+    read_sidecar,
+    scan_samples,
+    shard_digest,
+    sidecar_path,
+    split_name,
+)
 from datasets.verify_sample import check_sample
 
 Note = Callable[[str, str, str], None]  # file, member, what
@@ -30,13 +40,16 @@ class Found:
     scores: dict[str, float]
 
 
-def check_shard(folder: Path, shard: str, info: ShardInfo | None, note: Note) -> dict[str, Found]:
+def check_shard(folder: Folder, shard: str, info: ShardInfo | None, note: Note) -> dict[str, Found]:
     """The samples of a shard by key, decoded. `info` is what dataset.json says of it, when it says anything."""
-    path, found = folder / shard, dict[str, Found]()
-    sidecar = _sidecar(path, shard, info, note)
+    found = dict[str, Found]()
+    sidecar = _sidecar(folder, shard, info, note)
     try:
-        with path.open("rb") as file:
-            _bytes(file, shard, info, sidecar, note)
+        with folder.open(shard) as file:
+            if not _bytes(file, shard, info, sidecar, note):
+                # Who may not write here does not build here either.
+                with contextlib.suppress(PermissionError):
+                    distrust(shard, folder)
             for placed in _places(file, shard, sidecar, note):
                 members = _members(file, shard, placed, note)
                 bundle, problems = check_sample(members) if members is not None else (None, [])
@@ -51,11 +64,11 @@ def check_shard(folder: Path, shard: str, info: ShardInfo | None, note: Note) ->
     return found
 
 
-def _sidecar(path: Path, shard: str, info: ShardInfo | None, note: Note) -> Sidecar | None:
+def _sidecar(folder: Folder, shard: str, info: ShardInfo | None, note: Note) -> Sidecar | None:
     name = sidecar_path(Path(shard)).as_posix()
     try:
-        sidecar = read_sidecar(path)
-        data = sidecar_path(path).read_bytes()
+        sidecar = read_sidecar(shard, folder)
+        data = folder.read(name)
     except (ShardError, OSError) as error:
         note(name, "", str(error))
         return None
@@ -71,7 +84,8 @@ def _sidecar(path: Path, shard: str, info: ShardInfo | None, note: Note) -> Side
     return sidecar
 
 
-def _bytes(file: BufferedReader, shard: str, info: ShardInfo | None, sidecar: Sidecar | None, note: Note) -> None:
+def _bytes(file: BinaryIO, shard: str, info: ShardInfo | None, sidecar: Sidecar | None, note: Note) -> bool:
+    """Whether a shard's bytes are those that were written, as far as anything tells."""
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = file.tell()
     told = info or sidecar
@@ -79,9 +93,11 @@ def _bytes(file: BufferedReader, shard: str, info: ShardInfo | None, sidecar: Si
         note(shard, "", f"want {told.bytes} bytes, got {size}")
     if told and digest != told.sha256:
         note(shard, "", f"want sha256 {told.sha256}, got {digest}")
+        return False
+    return True
 
 
-def _places(file: BufferedReader, shard: str, sidecar: Sidecar | None, note: Note) -> list[Placed]:
+def _places(file: BinaryIO, shard: str, sidecar: Sidecar | None, note: Note) -> list[Placed]:
     """Where samples lie: as the tar itself has it when it is whole, else as the sidecar has it."""
     places, key = [], ""
     try:
@@ -99,7 +115,7 @@ def _places(file: BufferedReader, shard: str, sidecar: Sidecar | None, note: Not
     return list(sidecar.samples)
 
 
-def _members(file: BufferedReader, shard: str, placed: Placed, note: Note) -> dict[str, bytes] | None:
+def _members(file: BinaryIO, shard: str, placed: Placed, note: Note) -> dict[str, bytes] | None:
     """The members of a sample; None when one of them is damaged, which has then been noted."""
     members: dict[str, bytes] = {}
     expected = [name for name in MEMBERS if name in placed.crc32]
