@@ -57,6 +57,10 @@ REJECT_COLUMNS = pa.schema(
 )
 
 
+class DamagedError(ShardError):
+    """dataset.json is not what was written: a disk's fault, or a hand's. One of another format is none of these."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardInfo:
     """A committed shard."""
@@ -175,9 +179,9 @@ def decode_dataset(data: bytes) -> DatasetInfo:
     except ShardError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ShardError(f"{DATASET}: want what was committed, got {type(error).__name__}: {error}") from error
+        raise DamagedError(f"{DATASET}: want what was committed, got {type(error).__name__}: {error}") from error
     if digest != _digest(plain) or encode_dataset(info) != data:
-        raise ShardError(f"{DATASET}: want the bytes that were written, got changed ones; remove it and build again")
+        raise DamagedError(f"{DATASET}: want the bytes that were written, got changed ones; build again")
     return info
 
 

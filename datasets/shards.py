@@ -117,14 +117,43 @@ def read_sidecar(shard: str | Path, folder: Folder = HERE) -> Sidecar:
     return sidecar
 
 
-def finished(shard: str | Path, made_from: str, folder: Folder = HERE) -> Sidecar | None:
-    """The sidecar of a whole shard made from exactly this, or None: then it is to be written."""
+def finished(shard: str | Path, made_from: str, folder: Folder = HERE, committed: str = "") -> Sidecar | None:
+    """The sidecar of a whole shard made from exactly this, or None: then it is to be written.
+
+    `committed` is the sha256 of the sidecar that dataset.json was committed with, where it was.
+    """
     try:
         sidecar = read_sidecar(shard, folder)
         whole = sidecar.made_from == made_from and folder.size(str(shard)) == sidecar.bytes
+        whole = whole and (not committed or committed == hashlib.sha256(encode_sidecar(sidecar)).hexdigest())
+        whole = whole and _unchanged(str(shard), sidecar, folder)
     except (ShardError, OSError):
         return None
     return sidecar if whole else None
+
+
+def distrust(shard: str | Path, folder: Folder = HERE) -> None:
+    """Have the next `finished` read the whole shard, whose bytes were seen to be off."""
+    if isinstance(folder, LocalFolder):
+        os.utime(folder.root / shard)
+
+
+def _unchanged(shard: str, sidecar: Sidecar, folder: Folder) -> bool:
+    """Whether a shard has the bytes that its sidecar was written after.
+
+    Reading a whole dataset at each run would take longer than most runs: a shard is read when it is younger than its
+    sidecar. An object cannot be changed in part, and its store keeps sums.
+    """
+    if not isinstance(folder, LocalFolder):
+        return True
+    path, beside = folder.root / shard, folder.root / sidecar_path(Path(shard))
+    if path.stat().st_mtime_ns <= beside.stat().st_mtime_ns:
+        return True
+    with path.open("rb") as file:
+        same = hashlib.file_digest(file, "sha256").hexdigest() == sidecar.sha256
+    if same:
+        os.utime(beside)  # a copy, or only touched: not to be read again
+    return same
 
 
 def scan_samples(file: BinaryIO) -> Iterator[tuple[str, tuple[tar.Entry, ...]]]:

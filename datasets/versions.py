@@ -71,8 +71,13 @@ def put(folder: Folder, name: str, data: bytes) -> bool:
 def kept(folder: Folder) -> list[int]:
     """The generations that a version is kept of, ascending, the committed one among them."""
     last = _committed(folder)
+    return [n for n in numbers(folder) if n <= last]
+
+
+def numbers(folder: Folder) -> list[int]:
+    """Every generation that there is a whole version of, ascending, committed or not."""
     found = {int(match[1]) for name in folder.names(VERSIONS) if (match := _NAME.match(name))}
-    return sorted(n for n in found if n <= last and folder.size(f"{version_name(n)}/{index.DATASET}") is not None)
+    return sorted(n for n in found if folder.size(f"{version_name(n)}/{index.DATASET}") is not None)
 
 
 def read_version(address: str | Path) -> Version:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
+from flows.outage import patiently
 from flows.run import Run
 from tasks.batch import Item, Reject
 from tasks.report_page import funnel_of
@@ -27,7 +28,8 @@ def show_funnel(run: Run, left: Summary, rejects: Sequence[Reject]) -> None:
         }
         for step in funnel_of(len(run.sources), verdicts, rejects)
     ]
-    create_table_artifact(rows, key=f"{run.route}-funnel", description=f"{run.preset}: {run.out}")
+    about = f"{run.preset}: {run.out}"
+    patiently(create_table_artifact, rows, key=f"{run.route}-funnel", description=about)
 
 
 def show_preview(run: Run, items: Sequence[Item]) -> None:
@@ -36,5 +38,6 @@ def show_preview(run: Run, items: Sequence[Item]) -> None:
         data = item.file("report", "poster.jpg").read_bytes()
         if len(data) <= MAX_PICTURE_BYTES:
             address = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
-            create_image_artifact(address, key=f"{run.route}-preview", description=f"{item.key}: {item.source}")
+            about = f"{item.key}: {item.source}"
+            patiently(create_image_artifact, address, key=f"{run.route}-preview", description=about)
             return

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import NoReturn, TextIO
 
+from datasets.disk import disk_error
 from datasets.lock import BusyError
 from flows.errors import Interrupted, UsageError
 from flows.stopping import Stopped, stoppable
@@ -65,6 +66,10 @@ def carry_out(command: Callable[[TextIO], int], name: str) -> int:
         except Exception as error:
             if stop.signal is not None:
                 return stop.exit_code
+            full = disk_error(error)
+            if full:
+                tell(f"error: {full}. What is complete stays: make room, and the same command goes on from here")
+                return RED
             logging.getLogger("duetflow").exception("%s failed", name)
             tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
             return RED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from datasets.disk import disk_error
 from datasets.takedowns import Takedown
 from flows.committed import Committed, committed
 from flows.run import Run
@@ -60,6 +61,8 @@ def take_in(
         try:
             return item_of(source)
         except OSError as error:
+            if disk_error(error):
+                raise  # what it was hashed to could not be noted: no fault of the file
             return error
 
     before = before or Committed()

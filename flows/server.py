@@ -16,7 +16,9 @@ from typing import IO
 import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.command import tell
 from flows.errors import UsageError
+from flows.outage import watched
 
 START_S = 120.0
 
@@ -32,7 +34,8 @@ def prefect_api(*, remote: bool = False) -> Iterator[str]:
     configured = PREFECT_API_URL.value()
     if configured:
         _check(configured)
-        yield configured
+        with watched(configured, tell):
+            yield configured
         return
     if remote:
         raise UsageError(
@@ -42,11 +45,17 @@ def prefect_api(*, remote: bool = False) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as log:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
         server = _start(listener, log.fileno())
+
+        def revive() -> None:
+            nonlocal server
+            if server.poll() is not None:
+                server = _start(listener, log.fileno())
+
         try:
             _wait(server, address, log)
             # Worker processes read the environment; this process has its settings already.
             os.environ["PREFECT_API_URL"] = address
-            with temporary_settings({PREFECT_API_URL: address}):
+            with temporary_settings({PREFECT_API_URL: address}), watched(address, tell, revive=revive):
                 yield address
         finally:
             os.environ.pop("PREFECT_API_URL", None)

@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture
 
 from flows.batches import merge
 from flows.errors import Interrupted
+from flows.outage import patiently
 from flows.progress import current
 from flows.run import Run
 from tasks.batch import Batch, Reject
@@ -56,9 +57,8 @@ class Work:
         self._rejects_told: set[Reject] = set()
         self._stages_done = 0
         self._shown = time.monotonic()
-        self._artifact = create_progress_artifact(
-            0.0, key=f"{run.route}-progress", description=f"{run.preset}: {run.out}"
-        )
+        about = f"{run.preset}: {run.out}"
+        self._artifact = patiently(create_progress_artifact, 0.0, key=f"{run.route}-progress", description=about)
         context = FlowRunContext.get()
         if context is not None:
             # Prefect pickles the flow's parameters, all sources of the run, into each task that it hands out.
@@ -116,7 +116,7 @@ class Work:
 
     def finish(self) -> None:
         """All stages are done."""
-        update_progress_artifact(self._artifact, progress=100.0)
+        patiently(update_progress_artifact, self._artifact, progress=100.0)
 
     def _submit(self, stage: Task[..., Batch], label: str, given: Any, **fixed: Any) -> PrefectFuture[Batch]:
         named = stage.with_options(task_run_name=f"{stage.name} {label}")
@@ -189,4 +189,5 @@ class Work:
         if now - self._shown < PROGRESS_EVERY_S:
             return
         self._shown = now
-        update_progress_artifact(self._artifact, progress=100 * (self._stages_done + stages) / self._stages)
+        share = 100 * (self._stages_done + stages) / self._stages
+        patiently(update_progress_artifact, self._artifact, progress=share)

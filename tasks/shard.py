@@ -6,7 +6,8 @@ Hold `datasets.lock.building(out)` around the three steps: plan, one write a sha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from datasets import index, versions
+from datasets import index, recover, versions
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import FORMAT, ShardError, encode_sample
+from datasets.remote import is_address
 from datasets.shards import Placed, Sidecar, encode_sidecar, finished
 from datasets.shards import write_shard as write_tar
 from tasks.batch import Batch, Item, Reject
@@ -25,6 +27,9 @@ from tasks.ops import shard_plan
 from tasks.ops.dataset_card import dataset_card
 from tasks.shipped import VERSION as VERSION
 from tasks.shipped import Shipped, bundle_of, ship
+
+# Items looked at side by side where their files have to be fetched.
+AT_A_TIME = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,7 @@ class Job:
     path: str  # under OUT
     made_from: str
     items: tuple[tuple[Item, str], ...]  # in order, each with its digest
+    committed: str = ""  # sha256 of the sidecar that was committed under this path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,16 +104,14 @@ def splitter(config: Config) -> Callable[[str], str]:
 def plan_shards(batches: Sequence[Batch], config: Config, out: str | Path, *, configuration: str = "") -> Plan:
     """Which sample goes into which shard, from what is committed in OUT and what was judged: these and no others.
 
-    `configuration` is the digest of the run's whole configuration. Reads only small files. Raises ShardError when what
-    is committed in OUT is damaged.
+    `configuration` is the digest of the run's whole configuration. Reads only small files. Raises ShardError when a
+    dataset of another format is committed in OUT.
     """
     shipped, rejects = dict[str, Shipped](), [reject for batch in batches for reject in batch.rejects]
     items = sorted((item for batch in batches for item in batch.items), key=lambda item: (item.key, item.source))
-    for item in items:
-        try:
-            one = ship(item)
-        except (OSError, ValueError, KeyError) as error:
-            rejects.append(_reject(item, f"{type(error).__name__}: {error}", fault=True))
+    for item, one in zip(items, _shipped(items), strict=True):
+        if isinstance(one, Exception):
+            rejects.append(_reject(item, f"{type(one).__name__}: {one}", fault=True))
             continue
         if one.entry.verdict == "rejected":
             rejects.append(_reject(item, "; ".join(one.row["reasons"]), fault=False, stage="judge"))
@@ -118,12 +122,18 @@ def plan_shards(batches: Sequence[Batch], config: Config, out: str | Path, *, co
     shipped = _split(shipped, config)
     planned = shard_plan.plan(
         [one.entry for one in shipped.values()],
-        _committed(open_folder(out)),
+        recover.committed_samples(open_folder(out), {key: one.entry.digest for key, one in shipped.items()}),
         target_bytes=config.target_bytes,
         reshard=config.reshard,
     )
+    sidecars = recover.committed_sidecars(open_folder(out))
     jobs = tuple(
-        Job(path=p.path, made_from=p.made_from, items=tuple((shipped[k].item, shipped[k].entry.digest) for k in p.keys))
+        Job(
+            path=p.path,
+            made_from=p.made_from,
+            items=tuple((shipped[k].item, shipped[k].entry.digest) for k in p.keys),
+            committed=sidecars.get(p.path, ""),
+        )
         for p in planned
     )
     ordered = dict.fromkeys(sorted(rejects, key=lambda r: (r.source, r.clip, r.stage, r.reason)))
@@ -133,7 +143,7 @@ def plan_shards(batches: Sequence[Batch], config: Config, out: str | Path, *, co
 def write_shard(job: Job, out: str | Path) -> Written:
     """The shard of a job, written unless a whole one made from the same is there."""
     folder = open_folder(out)
-    found = finished(job.path, job.made_from, folder)
+    found = finished(job.path, job.made_from, folder, job.committed)
     if found:
         return Written(path=job.path, sidecar=found, reused=True)
     samples = ((item.key, digest, encode_sample(bundle_of(item))) for item, digest in job.items)
@@ -195,6 +205,23 @@ def commit(plan: Plan, written: Sequence[Written], out: str) -> Summary:
     return commit_dataset(plan, written, out)
 
 
+def _shipped(items: Sequence[Item]) -> Iterator[Shipped | Exception]:
+    """`ship` of each item, several at a time: at an address each waits for a few small files."""
+
+    def attempt(item: Item) -> Shipped | Exception:
+        try:
+            return ship(item)
+        except (OSError, ValueError, KeyError) as error:
+            return error
+
+    remote = any(is_address(one.path) for item in items[:1] for one in item.artifacts.values())
+    if not remote:
+        yield from map(attempt, items)
+        return
+    with ThreadPoolExecutor(max_workers=AT_A_TIME) as pool:
+        yield from pool.map(attempt, items)
+
+
 def _split(shipped: dict[str, Shipped], config: Config) -> dict[str, Shipped]:
     """Every sample with its group and split."""
     groups = shard_plan.split_groups({key: one.row["parts"] for key, one in shipped.items()})
@@ -205,17 +232,6 @@ def _split(shipped: dict[str, Shipped], config: Config) -> dict[str, Shipped]:
         row |= {"split_group": groups[key], "split": split}
         out[key] = replace(one, entry=replace(one.entry, split=split), row=row)
     return out
-
-
-def _committed(out: Folder) -> dict[str, list[tuple[str, str]]]:
-    """Path -> (key, digest) of each committed shard that is still whole; the samples of any other are placed anew."""
-    info = index.read_dataset(out)
-    whole = {}
-    for one in info.shards if info else ():
-        side = finished(one.path, one.made_from, out)
-        # A shard whose sidecar is gone keeps its number, so that no new one takes its name.
-        whole[one.path] = [(sample.key, sample.digest) for sample in side.samples] if side else []
-    return whole
 
 
 def _row(one: Shipped, at: Placed, path: str) -> dict[str, Any]:
@@ -253,7 +269,7 @@ def _info(
 
 def _generation(folder: Folder, info: index.DatasetInfo) -> index.DatasetInfo:
     """The next generation, or the committed one when nothing changed."""
-    before = index.read_dataset(folder)
+    before = recover.committed(folder)
     if before is None or replace(info, generation=before.generation) == before:
         return before or info
     return replace(info, generation=before.generation + 1)

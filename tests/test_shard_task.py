@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from datasets.lock import BusyError, building
 from datasets.members import Bundle, ShardError, decode_sample
 from datasets.shards import read_sample, read_sidecar
 from datasets.store import Store
+from datasets.verify import verify
 from tasks.batch import Batch, Reject
 from tasks.ops.shard_plan import Entry, balance, plan, split_groups, split_of
 from tasks.shard import Config, Summary, commit_dataset, plan_shards, write_shard
 from tests.build_samples import EXTRA, bundle, equal, gridded, judged, sha_of
+from tests.tiny_runs import digests
 
 # Every source in one split, so that what happens to shards does not hang on a hash; a shard holds about two samples.
 ONE_SPLIT = Config(target_bytes=60_000, val_fraction=0, test_fraction=0)
@@ -185,20 +187,61 @@ def test_reshard_compacts(store: Store, tmp_path: Path) -> None:
     assert (again.written, again.generation) == (0, 5)
 
 
-def test_a_damaged_shard_is_made_again_under_a_new_name(store: Store, tmp_path: Path) -> None:
+def flipped(path: Path) -> None:
+    """A bit of its middle, written a moment after all else was."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def decayed(path: Path) -> None:
+    """A bit that no time tells of, found by verify."""
+    before = path.stat()
+    flipped(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert any(problem.file == "shards/train-000000.tar" for problem in verify(path.parent.parent).problems)
+
+
+@pytest.mark.parametrize(
+    ("names", "damage", "written"),
+    [
+        pytest.param(["shards/train-000000.tar"], lambda path: os.truncate(path, 1000), 1, id="a shard cut short"),
+        pytest.param(["shards/train-000000.tar"], flipped, 1, id="a bit of a shard"),
+        pytest.param(["shards/train-000000.tar"], decayed, 1, id="a bit of a shard that verify found"),
+        pytest.param(["shards/train-000000.tar"], Path.unlink, 1, id="a shard gone"),
+        pytest.param(["shards/train-000000.tar"], Path.touch, 0, id="a shard only touched"),
+        pytest.param(["shards/train-000000.json"], flipped, 1, id="a bit of a sidecar"),
+        pytest.param(["shards/train-000000.json"], Path.unlink, 1, id="a sidecar gone"),
+        pytest.param(["shards/train-000000.json", "shards/train-000000.tar"], Path.unlink, 1, id="a shard with its own"),
+        pytest.param(["index.parquet"], Path.unlink, 0, id="the index gone"),
+        pytest.param(["rejects.parquet"], flipped, 0, id="the rejects"),
+        pytest.param(["dataset.json"], flipped, 0, id="a bit of what was committed"),
+        pytest.param(["dataset.json"], Path.unlink, 0, id="what was committed gone"),
+        pytest.param(["dataset.json", "shards/train-000001.tar"], flipped, 1, id="that and a shard"),
+    ],
+)
+def test_what_is_damaged_is_made_again_as_it_was(
+    store: Store, tmp_path: Path, names: list[str], damage: Callable[[Path], None], written: int
+) -> None:
     out, batch = tmp_path / "out", judged(store, dances("a", "b", "c", "d"))
+    build(judged(store, dances("a", "b", "c")), out)
     build(batch, out)
-    os.truncate(out / "shards" / "train-000000.tar", 1000)
-    assert build(batch, out).written == 1
-    assert list(shards_of(out)) == ["shards/train-000001.tar", "shards/train-000002.tar"]
+    before = digests(out)
+    for name in names:
+        damage(out / name)
+    summary = build(batch, out)
+    assert (summary.written, summary.generation) == (written, 2)
+    assert digests(out) == before
+    assert build(batch, out).written == 0
+    assert not verify(out).problems
 
 
-def test_damage_to_dataset_json_is_an_error_that_says_what_to_do(store: Store, tmp_path: Path) -> None:
+def test_a_dataset_of_another_format_is_left_alone(store: Store, tmp_path: Path) -> None:
     out, batch = tmp_path / "out", judged(store, dances("a"))
     build(batch, out)
     path = out / "dataset.json"
-    path.write_bytes(path.read_bytes().replace(b'"generation": 1', b'"generation": 2'))
-    with pytest.raises(ShardError, match="build again"):
+    path.write_bytes(path.read_bytes().replace(b'"format": 1', b'"format": 2'))
+    with pytest.raises(ShardError, match="format version 1"):
         build(batch, out)
 
 

@@ -1,0 +1,139 @@
+"""One trial: a build that is disturbed until it is done, then damaged and built again; each event is judged."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from signal import Signals
+
+import numpy as np
+
+from datasets.verify import verify
+from tests.torture import events
+from tests.torture.damage import DAMAGES
+from tests.torture.disk import can_mount
+from tests.torture.events import Happened, Scene, Trouble
+from tests.torture.place import Launch, Place, Route
+from tests.torture.server import WarmServer
+
+# Event -> how often it comes, and whether it is a kill -9.
+KILLS: dict[Callable[[Scene], Happened], float] = {
+    events.kill_at_change: 10,
+    events.kill_process: 4,
+    events.kill_group: 3,
+    events.kill_worker: 3,
+    events.kill_server: 0.8,
+    events.lose_server: 0.4,
+    events.kill_own_server: 0.6,
+}
+OTHERS: dict[Callable[[Scene], Happened], float] = {
+    events.stop(Signals.SIGINT): 0.7,
+    events.stop(Signals.SIGTERM): 0.7,
+    events.second_here: 0.6,
+    events.second_elsewhere: 0.4,
+}
+NEED_MOUNTS: dict[Callable[[Scene], Happened], float] = {events.disk_full: 1.2, events.read_only: 0.8}
+MOST_EVENTS = 6
+DAMAGES_A_TRIAL = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """An event, and whether the build got over it."""
+
+    trial: int
+    route: str
+    event: str
+    kill: bool
+    moment: str
+    trouble: str  # empty when it did
+
+
+def deck() -> dict[Callable[[Scene], Happened], float]:
+    """The events that can be had here."""
+    return {**KILLS, **OTHERS, **({} if can_mount() else NEED_MOUNTS)}
+
+
+def try_once(
+    number: int, seed: int, routes: list[Route], folder: Path, server: WarmServer, say: Callable[[str], None]
+) -> list[Judged]:
+    """The events of one trial, judged. What it built is removed when all was well."""
+    draw = np.random.default_rng((seed, number))
+    # The motion route is the cheaper one.
+    route = routes[0] if len(routes) == 1 or draw.random() < 0.7 else routes[1]
+    place = Place(route, folder / f"trial-{number}", server.environment)
+    place.folder.mkdir()
+    judged = _disturbed(Scene(place, server, draw), number, say) + _damaged(place, number, draw, say)
+    if not any(one.trouble for one in judged):
+        shutil.rmtree(place.folder)
+    return judged
+
+
+def _disturbed(scene: Scene, number: int, say: Callable[[str], None]) -> list[Judged]:
+    """Events until the build is done; their verdict is what the finished build is."""
+    cards = deck()
+    weights = np.array(list(cards.values()))
+    route = scene.place.route.name
+    happened: list[tuple[Happened, bool]] = []
+    judged: list[Judged] = []
+    trouble = ""
+    for _ in range(int(scene.draw.integers(2, MOST_EVENTS + 1))):
+        event = list(cards)[int(scene.draw.choice(len(cards), p=weights / weights.sum()))]
+        try:
+            one = event(scene)
+        except (Trouble, RuntimeError, subprocess.TimeoutExpired) as error:
+            # Its own fault; whether the build gets over those before it is still to be seen.
+            judged.append(
+                _judged(number, route, event.__name__, event in KILLS, "", f"{type(error).__name__}: {error}")
+            )
+            break
+        say(f"trial {number}, {scene.place.route.name}: {one.event} {one.moment}: {'hit' if one.hit else 'too late'}")
+        if one.hit:
+            happened.append((one, event in KILLS))
+        if one.code == 0 and (differs := scene.place.same()):
+            trouble = f"exit code 0, but {differs}"
+            break
+    trouble = trouble or _finish(scene.place)
+    if trouble and not happened:
+        judged.append(_judged(number, route, "an undisturbed build", False, "", trouble))
+    return judged + [_judged(number, route, one.event, kill, one.moment, trouble) for one, kill in happened]
+
+
+def _judged(trial: int, route: str, event: str, kill: bool, moment: str, trouble: str) -> Judged:
+    return Judged(trial=trial, route=route, event=event, kill=kill, moment=moment, trouble=trouble)
+
+
+def _damaged(place: Place, number: int, draw: np.random.Generator, say: Callable[[str], None]) -> list[Judged]:
+    """Damage to the finished build, and a build after each."""
+    judged = []
+    for name in draw.choice(list(DAMAGES), size=DAMAGES_A_TRIAL, replace=False):
+        trouble = where = ""
+        try:
+            where = DAMAGES[name](place, draw)
+            trouble = _finish(place)
+        except AssertionError as error:
+            trouble = str(error)
+        say(f"trial {number}, {place.route.name}: {name}: {where}: {trouble or 'as before'}")
+        judged.append(_judged(number, place.route.name, name, False, where, trouble))
+        if trouble:
+            break
+    return judged
+
+
+def _finish(place: Place) -> str:
+    """Build undisturbed to the end. Empty when the dataset is that of an undisturbed build, and all right."""
+    launch = Launch(place, "--runner", "threads:1")
+    try:
+        code = launch.end()
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if code != 0:
+        return f"want an undisturbed run to end well, got exit code {code}: {launch.said[-2000:]}"
+    if differs := place.same():
+        return f"want the bytes of an undisturbed build: {differs}"
+    if problems := verify(place.out).problems:
+        return f"datasets.verify: {'; '.join(map(str, problems))}"
+    return ""
