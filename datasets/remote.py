@@ -67,9 +67,7 @@ def check_address(address: str, what: str) -> None:
     if any(part in ("", ".", "..") for part in key.rstrip("/").split("/")) and key.strip("/"):
         raise AddressError(f"{what} {address}: want a plain name in the bucket, got one with empty parts, . or ..")
     if importlib.util.find_spec("s3fs") is None:
-        raise AddressError(
-            f"{what} {address}: want the package s3fs, got none; install the extra: pip install '.[s3]'"
-        )
+        raise AddressError(f"{what} {address}: want the package s3fs, got none; install the extra: pip install '.[s3]'")
 
 
 def place_of(place: str) -> str:
@@ -155,7 +153,7 @@ def listing(address: str, *, beginning: str = "", folder: bool = True) -> Iterat
     few among many is one request. Names that are no plain paths ("", "." or ".." in them) are left out: no file of this
     machine may be named by them. Raises OSError.
     """
-    bucket, key = _split(address)
+    key = _split(address.rstrip("/"))[1]
     below = f"{key}/" if key else ""
     page: dict[str, Any] = {"Prefix": below + beginning, "MaxKeys": PAGE}
     if not folder:
@@ -173,7 +171,7 @@ def listing(address: str, *, beginning: str = "", folder: bool = True) -> Iterat
 
 def top_names(address: str) -> set[str]:
     """The first thousand names directly below an address, files and folders. One request. Raises OSError."""
-    key = _split(address)[1]
+    key = _split(address.rstrip("/"))[1]
     below = f"{key}/" if key else ""
     told = _call(address, "list_objects_v2", Key=None, Prefix=below, Delimiter="/", MaxKeys=PAGE)
     found = [one["Key"] for one in told.get("Contents", ())] + [one["Prefix"] for one in told.get("CommonPrefixes", ())]

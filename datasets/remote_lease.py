@@ -101,12 +101,14 @@ class Lease:
             except (remote.ChangedError, FileNotFoundError):
                 if self._still_ours():
                     continue
-                return self._give_up("another run took it over")
+                self._give_up("another run took it over")
+                return
             except OSError as error:
                 # The network may come back before anybody else counts us as dead.
                 log.debug("%s: %s", self._address, error)
                 if time.monotonic() - heard > self._silence:
-                    return self._give_up(f"the store was out of reach: {error.strerror or error}")
+                    self._give_up(f"the store was out of reach: {error.strerror or error}")
+                    return
 
     def _still_ours(self) -> bool:
         """Whether a put of ours came through although its answer did not."""

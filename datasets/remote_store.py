@@ -41,9 +41,7 @@ def find(address: str, manifest: str) -> bool:
     return True
 
 
-def make(
-    address: str, manifest: str, write: Callable[[Path], None], seal: Callable[[Path], Mapping[str, int]]
-) -> None:
+def make(address: str, manifest: str, write: Callable[[Path], None], seal: Callable[[Path], Mapping[str, int]]) -> None:
     """Fill a local folder, put its files and then its manifest, and keep the folder as the local copy.
 
     `seal` writes the manifest of the folder and gives its files with their sizes.

@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.prefect_server import Server
+    from tests.s3_server import S3
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +32,27 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
 
     with running_server(tmp_path_factory.mktemp("prefect")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real S3-protocol server: it takes seconds to start, so all tests that use one share it."""
+    from tests.s3_server import running_s3
+
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_of_session: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """The server, its credentials in the environment, and local copies in a folder of the test's own."""
+    from datasets import remote_source
+
+    for name, value in s3_of_session.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DUETFLOW_SCRATCH", str(tmp_path / "scratch"))
+    remote_source.forget()
+    return s3_of_session
 
 
 @pytest.fixture

@@ -36,13 +36,16 @@ class S3:
         remote._call(f"s3://{name}", "create_bucket", Key=None)
         return f"s3://{name}"
 
-    def requests(self) -> Counter[str]:
-        """How many requests of each kind (LIST told from GET by its query) the server has answered so far."""
+    def requests(self, of: str = "") -> Counter[str]:
+        """How many requests of each kind it has answered so far; only those with `of` in their address.
+
+        LIST is told from GET by its query.
+        """
         count: Counter[str] = Counter()
         for line in self.log.read_text(errors="replace").splitlines():
             _, quote, rest = line.partition('"')
             method, _, path = rest.partition(" ")
-            if quote and method in ("GET", "PUT", "POST", "HEAD", "DELETE"):
+            if quote and of in path and method in ("GET", "PUT", "POST", "HEAD", "DELETE"):
                 count["LIST" if "list-type=2" in path else method] += 1
         return count
 

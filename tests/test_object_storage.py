@@ -1,0 +1,448 @@
+"""s3:// addresses against a real server: objects, local copies, the store, the lease, sources, corrections."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from datasets import remote, remote_scratch, remote_source
+from datasets.corrections import Correction, append_correction, file_in, read_corrections
+from datasets.folder import Folder, LocalFolder, open_folder
+from datasets.lock import BusyError, building
+from datasets.members import ShardError
+from datasets.shards import finished, read_sidecar, write_shard
+from datasets.store import MANIFEST, Store, local_file, local_folder, manifest_of, size_in
+from flows.errors import UsageError
+from flows.sources import find_sources
+from tests.s3_server import S3, SECRET
+from tests.tiny_runs import ROOT, tiny_motion
+
+
+@contextmanager
+def asked(s3: S3, of: str) -> Iterator[Counter[str]]:
+    """How many requests of each kind on addresses with this in them were made in the block."""
+    count: Counter[str] = Counter()
+    before = s3.requests(of)
+    yield count
+    count.update(s3.requests(of) - before)
+
+
+@pytest.fixture
+def bucket(s3: S3) -> str:
+    return s3.bucket()
+
+
+def test_an_object_is_put_once_or_only_in_place_of_what_was_seen(bucket: str) -> None:
+    first = remote.put(f"{bucket}/a", b"one", new=True)
+    with pytest.raises(remote.ChangedError):
+        remote.put(f"{bucket}/a", b"two", new=True)
+    second = remote.put(f"{bucket}/a", b"two", replaces=first)
+    with pytest.raises(remote.ChangedError):
+        remote.put(f"{bucket}/a", b"three", replaces=first)
+    assert (remote.read(f"{bucket}/a"), remote.stat(f"{bucket}/a")) == (b"two", remote.Stat(3, second))
+    assert remote.read(f"{bucket}/a", 1, 1) == b"w"
+    assert remote.stat(f"{bucket}/b") is None
+
+
+def test_a_listing_is_one_request_a_page(s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("in/b", "in/a", "in/c/d", "in.txt", "other/x"):
+        remote.put(f"{bucket}/{name}", name.encode())
+    with asked(s3, bucket[5:]) as count:
+        assert [(name, one.size) for name, one in remote.listing(f"{bucket}/in")] == [("a", 4), ("b", 4), ("c/d", 6)]
+        assert [name for name, _ in remote.listing(f"{bucket}/in", folder=False)] == ["a", "b"]
+        assert [name for name, _ in remote.listing(f"{bucket}/in", beginning="c")] == ["c/d"]
+        assert remote.top_names(bucket) == {"in", "in.txt", "other"}
+    assert count == {"LIST": 4}
+    monkeypatch.setattr(remote, "PAGE", 2)
+    with asked(s3, bucket[5:]) as count:
+        assert len(list(remote.listing(bucket))) == 5
+    assert count == {"LIST": 3}
+
+
+def test_names_that_would_lead_out_of_a_folder_are_never_listed_or_copied(bucket: str, tmp_path: Path) -> None:
+    for name in ("in/a.mp4", "in/../../b.mp4", "in//c.mp4", "in/./d.mp4"):
+        remote._call(f"{bucket}/x", "put_object", Key=name, Body=b"x")
+    assert [name for name, _ in remote.listing(f"{bucket}/in")] == ["a.mp4"]
+    with pytest.raises(OSError, match="plain parts"):
+        remote_source.copied({f"{bucket}/in/../../b.mp4": remote.Stat(1, "")}, f"{bucket}/in/../../b.mp4")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        pytest.param("s3://key:hunter2secret@bucket/x", "credentials", id="user and password"),
+        pytest.param("s3://bucket/x?X-Amz-Signature=hunter2secret", "credentials", id="a signed address"),
+        pytest.param("https://host/x", "s3://BUCKET/NAME", id="another scheme"),
+        pytest.param("s3:///x", "bucket", id="no bucket"),
+        pytest.param("s3://bucket/../x", "plain name", id="dots"),
+        pytest.param("s3://bucket//x", "plain name", id="an empty part"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_and_not_repeated(address: str, said: str) -> None:
+    with pytest.raises(remote.AddressError, match=said) as refusal:
+        remote.check_address(address, "--out")
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_without_s3fs_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(remote.AddressError, match=r"pip install '\.\[s3\]'"):
+        remote.check_address("s3://bucket/x", "--out")
+
+
+def test_errors_name_the_address_and_no_credential(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{bucket}/none"):
+        remote.read(f"{bucket}/none")
+    with pytest.raises(FileNotFoundError, match="no such bucket"):
+        list(remote.listing("s3://no-bucket-of-ours"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError(f"signed with {SECRET}")
+
+    monkeypatch.setattr(remote, "_filesystem", refuse)
+    with pytest.raises(OSError, match="signed with \\(AWS_SECRET_ACCESS_KEY\\)") as error:
+        remote.stat(f"{bucket}/x")
+    assert error.value.__cause__ is None
+
+
+# The store
+
+
+def fill(out: Path) -> None:
+    (out / "0").mkdir()
+    (out / "record.npz").write_bytes(b"record")
+    (out / "0" / "clip.mp4").write_bytes(b"clip" * 1000)
+
+
+def test_an_artifact_is_made_once_and_read_on_another_machine_file_by_file(
+    s3: S3, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, key, of = Store(f"{bucket}/store"), "ab" * 16, bucket[5:]
+    with asked(s3, of) as count:
+        assert store.find("shots", key) is None
+    assert count == {"GET": 1}, "what is not there is one request"
+    made, reused = store.make("shots", key, fill, about={"item": "x"})
+    assert not reused
+    with asked(s3, of) as count:
+        assert local_file(made, "record.npz").read_bytes() == b"record"
+        assert (local_folder(made) / "0" / "clip.mp4").stat().st_size == 4000
+    assert not count, "who made it has it"
+    monkeypatch.setenv("DUETFLOW_SCRATCH", str(tmp_path / "another machine"))
+    with asked(s3, of) as count:
+        assert store.make("shots", key, lambda out: pytest.fail("it is there"))[1]
+    assert count == {"GET": 1, "LIST": 1}
+    with asked(s3, of) as count:
+        assert size_in(made, "0/clip.mp4") == 4000
+        assert size_in(made, "other") is None
+        assert local_file(made, "record.npz").read_bytes() == b"record"
+    assert count == {"GET": 1}, "one file is wanted, one is fetched"
+    inner = type(made)(key=f"{key}.0", path=f"{made.path}/0")
+    assert (local_folder(inner) / "clip.mp4").read_bytes() == b"clip" * 1000
+    assert manifest_of(inner)["about"] == {"item": "x"}
+    with asked(s3, of) as count:
+        assert {p.name for p in local_folder(made).rglob("*") if p.is_file()} == {MANIFEST, "record.npz", "clip.mp4"}
+    assert not count, "what was fetched stays"
+
+
+def test_an_artifact_without_its_manifest_is_none_and_is_made_again(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, key = Store(f"{bucket}/store"), "cd" * 16
+    with monkeypatch.context() as broken:
+        broken.setattr(remote, "put", lambda *_, **__: (_ for _ in ()).throw(OSError("killed here")))
+        with pytest.raises(OSError, match="killed here"):
+            store.make("shots", key, fill)
+    assert [name for name, _ in remote.listing(store.place("shots", key))] == ["0/clip.mp4", "record.npz"]
+    assert store.find("shots", key) is None
+    made, reused = store.make("shots", key, fill)
+    assert not reused
+    assert store.find("shots", key) == made
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda at: remote.remove(f"{at}/record.npz"), id="a file gone"),
+        pytest.param(lambda at: remote.put(f"{at}/record.npz", b"short"), id="a file of another size"),
+        pytest.param(lambda at: remote.put(f"{at}/{MANIFEST}", b'{"files": 3}'), id="a manifest of something else"),
+        pytest.param(lambda at: remote.put(f"{at}/{MANIFEST}", b"\xff\xfe"), id="a manifest of no text"),
+    ],
+)
+def test_a_damaged_artifact_is_made_again(bucket: str, damage) -> None:
+    store, key = Store(f"{bucket}/store"), "ef" * 16
+    made, _ = store.make("shots", key, fill)
+    damage(made.path)
+    assert store.find("shots", key) is None
+    again, reused = store.make("shots", key, fill)
+    assert not reused
+    assert local_file(again, "record.npz").read_bytes() == b"record"
+    assert store.find("shots", key) == again
+
+
+def test_a_file_that_is_not_what_its_manifest_says_is_an_error(bucket: str) -> None:
+    store, key = Store(f"{bucket}/store"), "12" * 16
+    made, _ = store.make("shots", key, fill)
+    shutil.rmtree(remote_scratch.scratch())
+    remote.put(f"{made.path}/record.npz", b"other bytes")
+    with pytest.raises(OSError, match="want the 6 bytes that its manifest lists, got 11"):
+        local_file(made, "record.npz")
+
+
+# Local copies
+
+
+def test_copies_are_bounded_and_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETFLOW_SCRATCH", str(tmp_path / "s"))
+    places, now = [], time.time()
+    for i, age in enumerate((9000, 7000, 5000, 10)):
+        place = remote_scratch.entry("artifacts", str(i))
+        place.mkdir(parents=True)
+        (place / "file").write_bytes(bytes(1000))
+        os.utime(place, (now - age, now - age))
+        places.append(place)
+    assert remote_scratch.make_room(2500, now) == 2000
+    assert [place.exists() for place in places] == [False, False, True, True]
+    assert remote_scratch.make_room(0, now) == 1000
+    assert places[3].exists(), "what is in use stays, also beyond the bound"
+
+
+@pytest.mark.parametrize("told", ["none", "0", "-1", "nan"])
+def test_a_bound_that_is_none_is_refused(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETFLOW_SCRATCH_GB", told)
+    with pytest.raises(ValueError, match="DUETFLOW_SCRATCH_GB"):
+        remote_scratch.bound()
+
+
+# The lease
+
+
+def held(out: str) -> subprocess.Popen[bytes]:
+    """Another process that holds OUT."""
+    code = (
+        f"import sys, time; from datasets.lock import building\n"
+        f"with building({out!r}): sys.stdout.write('held\\n'); sys.stdout.flush(); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    return other
+
+
+def test_a_living_holder_is_seen_and_a_dead_one_is_followed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETFLOW_LEASE_S", "3")
+    other = held(f"{bucket}/out")
+    try:
+        with pytest.raises(BusyError, match="one build at a time"), building(f"{bucket}/out"):
+            pytest.fail("it is held")
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        assert remote.stat(f"{bucket}/out/.lock") is not None, "the killed one left it"
+        started = time.monotonic()
+        with building(f"{bucket}/out"):
+            assert 1 < time.monotonic() - started < 15, "waited until it was silent for long enough"
+        assert remote.stat(f"{bucket}/out/.lock") is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_of_many_that_want_it_one_gets_it(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETFLOW_LEASE_S", "2")
+    got, told = [], []
+    begin = threading.Barrier(4)
+
+    def attempt() -> None:
+        begin.wait()
+        try:
+            with building(f"{bucket}/out"):
+                got.append(1)
+                time.sleep(1.5)
+        except BusyError:
+            told.append(1)
+
+    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), len(told)) == (1, 3)
+
+
+def _lose(out: str, stopped: threading.Event) -> None:
+    with building(out):
+        remote.put(f"{out}/.lock", b'{"who": "another"}')
+        assert stopped.wait(10)
+
+
+def test_who_lost_it_is_stopped(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETFLOW_LEASE_S", "1")
+    stopped = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        with pytest.raises(BusyError, match="another run took it over"):
+            _lose(f"{bucket}/out", stopped)
+        assert remote.read(f"{bucket}/out/.lock") == b'{"who": "another"}', "theirs stays"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# OUT
+
+
+@pytest.fixture(params=["local", "s3"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "local":
+        return LocalFolder(tmp_path / "out")
+    return open_folder(f"{request.getfixturevalue('bucket')}/out")
+
+
+def test_a_folder_is_the_same_wherever_it_lies(folder: Folder) -> None:
+    assert list(folder.names()) == []
+    folder.write("b/x.json", b"{}")
+    aside = folder.aside("a.tar")
+    aside.write_bytes(b"0123456789")
+    folder.put("a.tar", aside)
+    assert not aside.exists()
+    assert folder.sizes() == {"a.tar": 10, "b/x.json": 2}
+    assert folder.sizes("b") == {"b/x.json": 2}
+    assert (folder.size("a.tar"), folder.size("none"), folder.part("a.tar", 2, 3)) == (10, None, b"234")
+    with folder.open("a.tar") as file:
+        file.seek(8)
+        assert file.read() == b"89"
+    folder.remove("a.tar")
+    folder.remove("a.tar")
+    assert list(folder.names()) == ["b/x.json"]
+    for read in (folder.read, folder.open, lambda name: folder.part(name, 0, 1)):
+        with pytest.raises(FileNotFoundError):
+            read("none")
+
+
+SAMPLES = [("duet-0a1b2c3d-00000000", "made", {"json": b"{}", "mp4": b"video"})]
+
+
+def test_a_shard_is_whole_or_none(folder: Folder, tmp_path: Path) -> None:
+    made = write_shard("shards/train-000000.tar", SAMPLES, folder)
+    write_shard(tmp_path / "here" / "train-000000.tar", SAMPLES)
+    assert folder.read("shards/train-000000.tar") == (tmp_path / "here" / "train-000000.tar").read_bytes()
+    assert finished("shards/train-000000.tar", made.made_from, folder) == made
+
+    def killed(name: str, data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    class Killed(type(folder)):  # type: ignore[misc]
+        write = staticmethod(killed)
+
+    other = [("duet-0a1b2c3d-00000024", "made", {"json": b"{}"})]
+    with pytest.raises(KeyboardInterrupt):
+        write_shard("shards/train-000000.tar", other, Killed(*(getattr(folder, f) for f in folder.__slots__)))
+    assert finished("shards/train-000000.tar", made.made_from, folder) is None
+    with pytest.raises(ShardError, match="got no such file"):
+        read_sidecar("shards/train-000000.tar", folder)
+
+
+def test_words_said_at_the_same_time_are_all_kept(bucket: str) -> None:
+    file = file_in(f"{bucket}/out")
+    assert read_corrections(file) == ()
+
+    def say(number: int) -> None:
+        append_correction(file, lambda words: Correction(word="accept", clip=f"{number}" * 32, key="k"))
+
+    threads = [threading.Thread(target=say, args=(i,)) for i in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    words = read_corrections(file)
+    assert [word.nth for word in words] == [0, 1, 2, 3, 4]
+    assert {word.clip[0] for word in words} == set("01234")
+
+
+# Sources
+
+
+def tree(folder: Path) -> None:
+    """Videos, notes, motions of one file, of a pair and of a folder, and a scene that uses one of them."""
+    for name in ("b/z.mp4", "a.MOV", "b.mp4", ".hidden/x.mp4", "b/.x.mp4", "out/made.mp4", "notes.txt"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    for i in range(3):
+        tiny_motion(folder / "motion" / f"m{i}.npz", i)
+    (folder / "motion" / "duet.json").write_text(json.dumps({"performers": [{"motion": "m1.npz"}]}))
+    (folder / "motion" / "notes.json").write_text('{"about": "nothing"}')
+    (folder / "motion" / "broken.npz").write_bytes(b"PK")
+
+
+def mirrored(folder: Path, address: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            remote.put(f"{address}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+def test_sources_at_an_address_are_those_of_the_same_folder_here(s3: S3, bucket: str, tmp_path: Path) -> None:
+    tree(tmp_path / "in")
+    mirrored(tmp_path / "in", f"{bucket}/in")
+    here = find_sources([str(tmp_path / "in")], leave_out=[tmp_path / "in" / "out"])
+    with asked(s3, bucket[5:]) as count:
+        there = find_sources([f"{bucket}/in/"], leave_out=[f"{bucket}/in/out"])
+    assert [(one.name, one.kind) for one in there] == [(one.name, one.kind) for one in here]
+    assert [one.path for one in there if one.kind == "video"] == [
+        f"{bucket}/in/{n}" for n in ("a.MOV", "b/z.mp4", "b.mp4")
+    ]
+    assert count == {"LIST": 1, "GET": 6}, "no video is read; motions and scenes are looked into"
+    with asked(s3, bucket[5:]) as count:
+        find_sources([f"{bucket}/in/"], kinds=["motion", "scene"])
+    assert "GET" not in count, "what was looked into is still here"
+
+
+def test_a_list_at_an_address_names_what_is_beside_it(bucket: str, tmp_path: Path) -> None:
+    tree(tmp_path / "in")
+    mirrored(tmp_path / "in", f"{bucket}/in")
+    remote.put(f"{bucket}/in/list.txt", b"# some\nb.mp4\nb\n")
+    assert [one.name for one in find_sources([f"{bucket}/in/list.txt"])] == ["b.mp4", "b/z.mp4"]
+    remote.put(f"{bucket}/in/list.txt", b"none.mp4\n")
+    with pytest.raises(UsageError, match=r"list\.txt, line 1: .* got no such file or folder: none\.mp4"):
+        find_sources([f"{bucket}/in/list.txt"])
+    with pytest.raises(UsageError, match="got no such file or folder"):
+        find_sources([f"{bucket}/nowhere"])
+
+
+def test_a_source_that_changes_meanwhile_is_an_error_not_a_mixture(bucket: str) -> None:
+    address = f"{bucket}/a.mp4"
+    remote.put(address, b"one")
+    seen = remote_source.stat(address)
+    assert seen is not None
+    remote.put(address, b"two")
+    with pytest.raises(OSError, match="another writer was faster"):
+        remote_source.copied({address: seen}, address)
+    remote_source.forget()
+    now = remote_source.stat(address)
+    assert now is not None
+    assert remote_source.copied({address: now}, address).read_bytes() == b"two"
+
+
+def test_a_store_out_of_reach_is_one_plain_error(s3: S3) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "datasets.verify", "s3://bucket/out"],
+        env={**os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "Could not connect" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert SECRET not in done.stderr
