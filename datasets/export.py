@@ -103,6 +103,8 @@ def export(
         writer.close()
         if to.is_dir():
             to.rmdir()
+        # In one go: thousands of small files, synced one by one, take longer than to write.
+        os.sync()
         os.rename(aside, to)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -30,7 +30,8 @@ def label(change: str, path: str, roots: dict[str, str]) -> str | None:
     """
     for name, root in roots.items():
         if path == root or path.startswith(f"{root}/"):
-            below = re.sub(r"[0-9a-f]{8,}(\.[0-9a-f]+)*", "#", path[len(root) :])
+            below = re.sub(r"/media/[^/]+", "/media/#", path[len(root) :])
+            below = re.sub(r"[0-9a-f]{8,}(\.[0-9a-f]+)*|(?<=/)[0-9a-f]{2}(?=/|$)|[0-9]{6}", "#", below)
             return f"{change} {name}{re.sub(r'[.][0-9]+[.]#', '.#', below)}"
     return None
 

@@ -96,7 +96,7 @@ def _disturbed(scene: Scene, number: int, say: Callable[[str], None]) -> list[Ju
         if one.code == 0 and (differs := scene.place.same()):
             trouble = f"exit code 0, but {differs}"
             break
-    trouble = trouble or _finish(scene.place)
+    trouble = trouble or finish(scene.place)
     if trouble and not happened:
         judged.append(_judged(number, route, "an undisturbed build", False, "", trouble))
     return judged + [_judged(number, route, one.event, kill, one.moment, trouble) for one, kill in happened]
@@ -113,7 +113,7 @@ def _damaged(place: Place, number: int, draw: np.random.Generator, say: Callable
         trouble = where = ""
         try:
             where = DAMAGES[name](place, draw)
-            trouble = _finish(place)
+            trouble = finish(place)
         except AssertionError as error:
             trouble = str(error)
         say(f"trial {number}, {place.route.name}: {name}: {where}: {trouble or 'as before'}")
@@ -123,15 +123,20 @@ def _damaged(place: Place, number: int, draw: np.random.Generator, say: Callable
     return judged
 
 
-def _finish(place: Place) -> str:
-    """Build undisturbed to the end. Empty when the dataset is that of an undisturbed build, and all right."""
+def launched(place: Place) -> str:
+    """Build undisturbed in a process of its own. Empty when it ends well."""
     launch = Launch(place, "--runner", "threads:1")
     try:
         code = launch.end()
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         return str(error)
-    if code != 0:
-        return f"want an undisturbed run to end well, got exit code {code}: {launch.said[-2000:]}"
+    return f"want an undisturbed run to end well, got exit code {code}: {launch.said[-2000:]}" if code else ""
+
+
+def finish(place: Place, build: Callable[[Place], str] = launched) -> str:
+    """Build to the end. Empty when the dataset is that of an undisturbed build, and all right."""
+    if trouble := build(place):
+        return trouble
     if differs := place.same():
         return f"want the bytes of an undisturbed build: {differs}"
     if problems := verify(place.out).problems:
