@@ -80,6 +80,57 @@ def numbers(folder: Folder) -> list[int]:
     return sorted(n for n in found if folder.size(f"{version_name(n)}/{index.DATASET}") is not None)
 
 
+def roll_forward(folder: Folder) -> bool:
+    """Finish a commit that was killed between its files; whether there was one.
+
+    The version that was coming is whole before the first of the dataset's own files is replaced, as are its shards.
+    """
+    try:
+        info = index.decode_dataset(folder.read(index.DATASET))
+        under = version_name(info.generation + 1)
+        coming = index.decode_dataset(folder.read(f"{under}/{index.DATASET}"))
+        files = {name: folder.read(f"{under}/{name}") for name in FILES}
+        begun = any(
+            info.files[name] != coming.files[name] == index.sha256(folder.read(name))
+            for name in (index.INDEX, index.REJECTS)
+        )
+    except (FileNotFoundError, ShardError, KeyError):
+        return False
+    if begun:
+        card = files[index.CARD].decode()
+        index.commit(folder, coming, files[index.INDEX], files[index.REJECTS], card)
+    return begun
+
+
+def drop_uncommitted(folder: Folder) -> None:
+    """Remove versions above the committed one: what killed runs were about to commit, and did not."""
+    last = _committed(folder)
+    for name in list(folder.names(VERSIONS)):
+        if (match := _NAME.match(name)) and int(match[1]) > last:
+            folder.remove(name)
+
+
+def tables(folder: Folder, info: index.DatasetInfo) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the index and of the rejects that a dataset was committed with, from its version where they are damaged.
+
+    Raises ShardError where neither has them.
+    """
+    return _either(folder, index.INDEX, info), _either(folder, index.REJECTS, info)
+
+
+def _either(folder: Folder, name: str, info: index.DatasetInfo) -> list[dict[str, Any]]:
+    try:
+        return _table(folder, "", name, info)
+    except (FileNotFoundError, ShardError):
+        pass  # its kept copy may be whole
+    try:
+        return _table(folder, f"{version_name(info.generation)}/", name, info)
+    except FileNotFoundError:
+        raise ShardError(
+            f"{name}: want the table that was committed, got other bytes, and no copy; build again"
+        ) from None
+
+
 def read_version(address: str | Path) -> Version:
     """The dataset at OUT, or the version OUT@N of it. Raises VersionError where there is none that can be read."""
     out, generation = split_address(str(address))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets import index, takedowns
+from datasets import index, recover, takedowns, versions
 from datasets.folder import Folder, open_folder
 from datasets.members import ShardError
 from flows.errors import UsageError
@@ -47,9 +47,9 @@ def committed(run: Run) -> Committed:
 
 
 def _tables(folder: Folder) -> tuple[index.DatasetInfo | None, list[dict[str, Any]]]:
-    """dataset.json and the rows of the index; nothing of what is damaged, which the build itself says or makes anew."""
+    """dataset.json and the rows of the index, of the kept version where they are damaged; nothing where all is."""
     try:
-        info = index.decode_dataset(folder.read(index.DATASET))
-        return info, index.read_table(folder.read(index.INDEX), index.COLUMNS, index.INDEX)
-    except (FileNotFoundError, NotADirectoryError, ShardError):
-        return None, []
+        info = recover.committed(folder)
+        return info, versions.tables(folder, info)[0] if info else []
+    except ShardError:
+        return None, []  # the build itself says so, or makes it anew

@@ -21,9 +21,9 @@ from datasets.takedowns import Takedown, new_takedown
 from flows.command import OK, Parser, carry_out
 from flows.errors import UsageError
 from flows.run import STORE
-from flows.takedown_dataset import Doomed, Removed, cut_dataset, cut_versions
-from flows.takedown_known import Target, known_of, performers, targets_of
-from flows.takedown_store import Made, made_from, notes_on, remove, scan, sweep
+from flows.takedown_dataset import Doomed, Removed, cut_dataset, cut_versions, sweep_out
+from flows.takedown_known import Known, Target, known_of, performers, targets_of
+from flows.takedown_store import READERS, Made, made_from, notes_on, remove, scan, sweep
 from tasks.report_cut import cut_report
 
 EXAMPLES = """examples:
@@ -58,7 +58,7 @@ class Scene:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Gives the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_intermixed_args(argv)
     return carry_out(lambda stdout: _command(arguments, stdout), "the takedown")
 
 
@@ -78,6 +78,7 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
                 store=arguments.store or STORE,
                 words=arguments.corrections,
                 why=arguments.why,
+                when=_now(),
                 write=not arguments.dry_run,
             )
     except (takedowns.TakedownError, ShardError) as error:
@@ -95,6 +96,7 @@ def take_down(
     given: Sequence[str],
     *,
     store: str,
+    when: str,
     words: str | None = None,
     why: str = "",
     write: bool = True,
@@ -106,6 +108,8 @@ def take_down(
     TakedownError, ShardError, OSError.
     """
     out = open_folder(address)
+    if write:
+        versions.roll_forward(out)
     store_folder = open_folder(store) if _there(store) else None
     scene = Scene(
         out=out,
@@ -116,24 +120,23 @@ def take_down(
     )
     rows, rejects = _all_rows(out)
     danced = performers(out, _current(out))
-    begun = _begun(given, scene, known_of(rows, rejects, danced, scene.made, scene.standing), why)
+    begun = _begun(given, scene, known_of(rows, rejects, danced, scene.made, scene.standing), why, when)
     doomed = Doomed(takedowns=tuple(begun), keys=frozenset())
-    if scene.store:
-        gone = made_from(scene.made, doomed.shas, doomed.names, scene.store)
-    else:
-        gone = []
-    keys = {one.item for one in gone if one.stage not in ("probe", "motion")} - doomed.names
+    keys = {row["key"] for row in rows if doomed.sample(row)}
     keys |= {key for key, names in danced.items() if not doomed.names.isdisjoint(names)}
-    doomed = Doomed(takedowns=tuple(begun), keys=frozenset(keys))
+    gone = made_from(scene.made, doomed.shas, doomed.names, keys, scene.store) if scene.store else []
+    keys |= {one.item for one in gone if one.stage not in READERS} - doomed.names
+    doomed = replace(doomed, keys=frozenset(keys))
     if write:
         takedowns.begin(out, [one for one in begun if one.sha256 not in scene.standing])
     removed = _remove(scene, doomed, gone, write=write)
     if write:
         takedowns.finish(out, [one for one in begun if not one.done])
+        begun = [replace(one, done=True) for one in begun]
     return begun, removed
 
 
-def _begun(given: Sequence[str], scene: Scene, known: Any, why: str) -> list[Takedown]:
+def _begun(given: Sequence[str], scene: Scene, known: Known, why: str, when: str) -> list[Takedown]:
     """The takedowns of the sources named: those that stand already, and new ones; of none named, those left open."""
     open_ones = [one for one in scene.standing.values() if not one.done]
     if not given:
@@ -144,12 +147,11 @@ def _begun(given: Sequence[str], scene: Scene, known: Any, why: str) -> list[Tak
         targets = [Target(sha256=one.sha256, names=one.names) for one in open_ones]
     else:
         targets = targets_of(given, known)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
     found = []
     for target in targets:
         before = scene.standing.get(target.sha256)
         names = sorted({*target.names, *(before.names if before else ())})
-        found.append(replace(before, names=tuple(names)) if before else new_takedown(target.sha256, names, now, why))
+        found.append(replace(before, names=tuple(names)) if before else new_takedown(target.sha256, names, when, why))
     return found
 
 
@@ -164,6 +166,8 @@ def _remove(scene: Scene, doomed: Doomed, gone: Sequence[Made], *, write: bool) 
         removed.words = sum(doomed.key(word.key) for word in read_corrections(scene.words))
     cut_versions(scene.out, doomed, removed, write=write)
     cut_dataset(scene.out, doomed, removed, write=write)
+    if write:
+        sweep_out(scene.out)
     if scene.store is None:
         return removed
     for one in gone:
@@ -176,6 +180,10 @@ def _remove(scene: Scene, doomed: Doomed, gone: Sequence[Made], *, write: bool) 
     if write:
         sweep(scene.store)
     return removed
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _there(store: str) -> bool:
@@ -224,7 +232,7 @@ def _undo(out: Folder, given: Sequence[str], as_json: bool, stdout: TextIO) -> i
         found |= some
     if not found:
         raise UsageError("SOURCE: want what is to be taken in again, got none; see --list")
-    takedowns.undo(out, list(found.values()), datetime.now(UTC).isoformat(timespec="seconds"))
+    takedowns.undo(out, list(found.values()), _now())
     if as_json:
         print(json.dumps({"undone": [asdict(one) for one in found.values()]}, ensure_ascii=False), file=stdout)
     else:

@@ -23,6 +23,8 @@ from tasks.ops.shard_plan import SHARD_PATH, parse_path
 Row = Mapping[str, Any]
 # A reject's reason that names another source.
 _SAME = re.compile(r"(?:same bytes as|the same clip as in) (.+)", re.S)
+# A file, or the report's folder, that a killed writer never put in place.
+_ASIDE = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}(\.old)?|\..+\.new", re.S)
 _WEIGHTS = re.compile(r"^\| ([^|]+) \| ([0-9a-f]{64}) \|$", re.M)
 
 
@@ -123,7 +125,7 @@ def cut_dataset(folder: Folder, doomed: Doomed, removed: Removed, *, write: bool
     if info is None:
         return
     removed.generation = info.generation
-    rows, rejects = _tables(folder, "")
+    rows, rejects = versions.tables(folder, info)
     stay = {row["key"]: row for row in rows if not doomed.sample(row)}
     removed.clips += [row["key"] for row in rows if row["key"] not in stay]
     kept = [row for row in rejects if not doomed.reject(row)]
@@ -228,10 +230,18 @@ def _forecast(touched: set[str], stay: Mapping[str, Row]) -> tuple[int, int]:
     return len(touched) - len(left), len(left)
 
 
+def sweep_out(folder: Folder) -> None:
+    """Remove what killed runs left aside in OUT, which nobody else writes now: it may show anything."""
+    versions.drop_uncommitted(folder)
+    for name in list(folder.names()):
+        if any(_ASIDE.fullmatch(part) for part in name.split("/")):
+            folder.remove(name)
+
+
 def _sweep(folder: Folder, keep: set[str]) -> None:
     """Remove shards that the dataset does not know: those that were rewritten, and what killed runs left."""
     for under in ("shards", "review"):
-        for name in folder.names(under):
+        for name in list(folder.names(under)):
             shard = name.removesuffix(".json") + ".tar" if name.endswith(".json") else name
             if not SHARD_PATH.fullmatch(shard) or shard not in keep:
                 folder.remove(name)

@@ -163,7 +163,7 @@ def _by_digest(text: str, known: Known) -> dict[str, set[str]]:
     if len(found) == 1:
         return found
     if not found and len(text) == 64:
-        unsure = sorted(name for name, shas in known.shas.items() if not shas and not is_footage(name))
+        unsure = sorted(n for n, shas in known.shas.items() if not (shas or is_footage(n) or BESIDE in n))
         if unsure:
             raise UsageError(
                 f"{text}: want to know which clips are of it, got motion whose bytes nothing tells ({unsure[0]}, ...); "

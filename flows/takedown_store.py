@@ -81,13 +81,15 @@ def _read(store: Folder, bare: Made) -> Made:
         return replace(bare, damaged=True)
 
 
-def made_from(made: Sequence[Made], shas: Collection[str], names: Collection[str], store: Folder) -> list[Made]:
-    """What was made from sources, in the order in which it is to be removed.
+def made_from(
+    made: Sequence[Made], shas: Collection[str], names: Collection[str], keys: Collection[str], store: Folder
+) -> list[Made]:
+    """What was made from sources, in the order in which it is to be removed. `keys` are samples known to be of them.
 
     An artifact of an older release, which does not say what stood before it, is known by its item's name or key. One
     without a manifest goes too: nobody can say what it shows, and the store takes it for none.
     """
-    doomed = {one.key for one in made if _is_root(one, shas, names, store)}
+    doomed = {one.key for one in made if one.item in keys or _is_root(one, shas, names, store)}
     while True:
         more = {one.key for one in made if one.inputs and not doomed.isdisjoint(one.inputs)} - doomed
         if not more:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from datasets.folder import Folder
+from datasets.folder import Folder, LocalFolder
 from tasks.batch import Reject
 from tasks.report_page import funnel_of
 
@@ -47,6 +47,11 @@ def cut_report(
     for name in names:
         if name.startswith(f"{REPORT}/media/") and name.rpartition("/")[0] not in listed:
             folder.remove(name)
+    if isinstance(folder, LocalFolder):
+        # The folders' names are those of the clips.
+        for place in (folder.root / REPORT / "media").glob("*"):
+            if f"{REPORT}/media/{place.name}" not in listed:
+                place.rmdir()
     return len(clips) - len(kept)
 
 

@@ -278,7 +278,7 @@ def _generation(folder: Folder, info: index.DatasetInfo) -> index.DatasetInfo:
 def _sweep(folder: Folder, keep: set[str]) -> int:
     """Remove shards of older plans and what a killed run left aside; the number of shards removed."""
     removed = 0
-    for name in [*folder.names("shards"), *folder.names("review"), *_hidden(folder)]:
+    for name in [*folder.names("shards"), *folder.names("review"), *folder.names(versions.VERSIONS), *_hidden(folder)]:
         shard = name.removesuffix(".json") + ".tar" if name.endswith(".json") else name
         old = shard_plan.SHARD_PATH.fullmatch(shard) and shard not in keep
         aside = re.fullmatch(r"\.[a-zA-Z0-9.-]+\.[0-9]+\.[0-9a-f]{8}", Path(name).name)

@@ -18,7 +18,7 @@ from datasets.faces import encode_faces
 from datasets.masks import Masks
 from datasets.members import Bundle, on_grid
 from datasets.npz import write_npz
-from datasets.records import Cast, Clip, Event, Faces, Motion, People, Sample, save_record
+from datasets.records import Artifact, Cast, Clip, Event, Faces, Motion, People, Sample, save_record
 from datasets.store import Store
 from datasets.video import VideoWriter
 from tasks.batch import Batch, Item
@@ -109,9 +109,9 @@ def _item(store: Store, one: Bundle, motions: Sequence[str] | None) -> Item:
     name = hashlib.sha256(
         f"{clip.key} {content.hexdigest()} {one.sample.verdict} {one.sample.reasons}".encode()
     ).hexdigest()
-    artifacts = {}
+    artifacts: dict[str, Artifact] = {}
 
-    def make(stage: str, files: dict[str, object], folder: str | None = None) -> None:
+    def make(stage: str, files: dict[str, object], folder: str | None = None, read: str = "") -> None:
         def write(out: Path) -> None:
             for file, value in files.items():
                 if isinstance(value, bytes):
@@ -119,16 +119,19 @@ def _item(store: Store, one: Bundle, motions: Sequence[str] | None) -> Item:
                 else:
                     save_record(value, out / file)
 
-        key = hashlib.sha256(f"{folder or stage} {name}".encode()).hexdigest()[:32]
-        artifacts[folder or stage], _ = store.make(stage, key, write)
+        key = hashlib.sha256(f"{folder or stage} {read or name}".encode()).hexdigest()[:32]
+        before = [] if read else sorted(one.key for one in artifacts.values())
+        about = {"item": read or clip.key, "part": f"{sha_of(read)} {read}" if read else part, "inputs": before}
+        artifacts[folder or stage], _ = store.make(stage, key, write, about=about)
 
     if motions is None:
+        make("probe", {"source.txt": clip.source.encode()}, read=clip.source)
         make("shots", {f"{part}.npz": clip, f"{part}.mp4": one.video})
         make("refine", {"people.npz": one.people})
         make("identify", {"cast.npz": one.cast})
     else:
         for at, motion in enumerate(motions):
-            make("motion", {"motion.npz": _motion(motion)}, f"motion.{at}")
+            make("motion", {"motion.npz": _motion(motion)}, f"motion.{at}", read=motion)
         records = {"clip.npz": clip, "clip.mp4": one.video, "people.npz": one.people, "cast.npz": one.cast}
         make("render", {**records, **one.extra})
     make("judge", {"sample.npz": one.sample, "ref.png": one.reference})
