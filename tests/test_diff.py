@@ -51,7 +51,6 @@ def test_what_each_clip_became(tmp_path):
     assert changed.key == B.clip.key
     assert changed.fields == {"verdict": ["accepted", "review"], "reasons": [[], ["doubt"]]}
     assert changed.scores["coverage"] == [0.8, 0.5]
-    assert "blur" not in changed.scores or changed.scores["blur"][1] is None
     assert found.verdicts == {"accepted -> review": 1}
     assert found.reasons == {"probe: no frames": [1, 0]}
     assert found.by_source["b.mp4"] == {"added": 0, "removed": 0, "changed": 1}
@@ -76,9 +75,6 @@ def test_scores_change_beyond_the_tolerance(tmp_path, before, after, changed):
     one, two = made(tmp_path / "one", scored(A, **before)), made(tmp_path / "two", scored(A, **after))
     found = compare(read_version(one), read_version(two))
     assert [change.scores for change in found.changed] == ([changed] if changed else [])
-    assert all(
-        change.scores == {} for change in compare(read_version(one), read_version(two), tolerance=0.5).changed
-    ) or None in changed.get("new", [])
 
 
 def test_a_renamed_source_is_not_another(tmp_path):
@@ -86,8 +82,7 @@ def test_a_renamed_source_is_not_another(tmp_path):
     renamed = replace(renamed, sample=replace(A.sample, key=renamed.clip.key))
     found = compare(read_version(made(tmp_path / "one", A, B)), read_version(made(tmp_path / "two", renamed, B)))
     assert found.renamed == [[A.clip.key, renamed.clip.key]]
-    assert not (found.added or found.removed)
-    assert not found.same
+    assert (found.added, found.removed, found.same) == ([], [], False)
 
 
 def test_versions_of_one_dataset(tmp_path, capsys):
