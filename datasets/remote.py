@@ -23,6 +23,10 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 PAGE = 1000
 ATTEMPTS = 3
 _MISSING = ("NoSuchKey", "NoSuchBucket", "404", "NotFound")
+# Credentials that have stopped to work are no object's fault.
+_BROKEN = ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "RequestTimeTooSkewed")
+# The errno of an error that is the store's or the network's: a run ends with it, to go on later.
+OUT_OF_REACH = errno.EHOSTUNREACH
 _CHANGED = ("PreconditionFailed", "412", "ConditionalRequestConflict")
 
 
@@ -263,10 +267,13 @@ def _plain(address: str, do: Any) -> Any:
             raise FileNotFoundError(errno.ENOENT, wanted, address) from None
         if isinstance(error, FileExistsError) or codes & set(_CHANGED):
             raise ChangedError(errno.EEXIST, "another writer was faster", address) from None
-        said = secret_free(" ".join(str(error).split())) or type(error).__name__
-        kind = PermissionError if isinstance(error, PermissionError) else OSError
         # `from None`: a traceback with botocore's own would print what it was given.
-        raise kind(getattr(error, "errno", None) or errno.EIO, said, address) from None
+        said = secret_free(" ".join(str(error).split())) or type(error).__name__
+        if isinstance(error, PermissionError) and not codes & set(_BROKEN):
+            raise PermissionError(errno.EACCES, said, address) from None
+        if isinstance(error, OSError) and error.filename and not isinstance(error, ConnectionError | TimeoutError):
+            raise  # of this machine: its disk is full
+        raise OSError(OUT_OF_REACH, said, address) from None
 
 
 def _code(error: BaseException | None) -> str:

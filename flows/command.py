@@ -12,6 +12,7 @@ from typing import NoReturn, TextIO
 
 from datasets.disk import disk_error
 from datasets.lock import BusyError
+from datasets.remote import OUT_OF_REACH
 from flows.errors import Interrupted, UsageError
 from flows.stopping import Stopped, stoppable
 
@@ -68,7 +69,8 @@ def carry_out(command: Callable[[TextIO], int], name: str) -> int:
                 return stop.exit_code
             full = disk_error(error)
             if full:
-                tell(f"error: {full}. What is complete stays: make room, and the same command goes on from here")
+                then = "bring it within reach" if full.errno == OUT_OF_REACH else "make room"
+                tell(f"error: {full}. What is complete stays: {then}, and the same command goes on from here")
                 return RED
             logging.getLogger("duetflow").exception("%s failed", name)
             tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")

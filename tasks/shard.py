@@ -17,6 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from datasets import index, recover, versions
+from datasets.disk import disk_error
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import FORMAT, ShardError, encode_sample
 from datasets.remote import is_address
@@ -111,6 +112,9 @@ def plan_shards(batches: Sequence[Batch], config: Config, out: str | Path, *, co
     items = sorted((item for batch in batches for item in batch.items), key=lambda item: (item.key, item.source))
     for item, one in zip(items, _shipped(items), strict=True):
         if isinstance(one, Exception):
+            full = disk_error(one)
+            if full:
+                raise full from one
             rejects.append(_reject(item, f"{type(one).__name__}: {one}", fault=True))
             continue
         if one.entry.verdict == "rejected":

@@ -12,9 +12,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,16 @@ from datasets.corrections import Correction, append_correction, file_in, read_co
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.lock import BusyError, building
 from datasets.members import ShardError
+from datasets.sample_list import list_samples
 from datasets.shards import finished, read_sidecar, write_shard
 from datasets.store import MANIFEST, Store, local_file, local_folder, manifest_of, size_in
+from datasets.stream import ShardStream
+from datasets.verify import verify
 from flows.errors import UsageError
 from flows.sources import find_sources
+from tests.build_samples import judged
 from tests.s3_server import S3, SECRET
+from tests.test_shard_task import build, dances
 from tests.tiny_runs import ROOT, tiny_motion
 
 
@@ -330,6 +336,69 @@ def test_a_folder_is_the_same_wherever_it_lies(folder: Folder) -> None:
             read("none")
 
 
+def test_whatever_is_put_last_the_older_dataset_or_the_new_one_is_whole(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = Store(str(tmp_path / "store"))
+    older, newer = judged(local, dances("a", "b", "c")), judged(local, dances("b", "c", "d", "e"))
+    build(older, f"{bucket}/before")
+    first = {name: remote.read(f"{bucket}/before/{name}") for name, _ in remote.listing(f"{bucket}/before")}
+
+    def begun(out: str) -> str:
+        for name, data in first.items():
+            remote.put(f"{out}/{name}", data)
+        return out
+
+    build(newer, begun(f"{bucket}/undisturbed"))
+    wanted = {name: remote.stat(f"{bucket}/undisturbed/{name}") for name, _ in remote.listing(f"{bucket}/undisturbed")}
+    keys = [set(keys_in(f"{bucket}/{one}")) for one in ("before", "undisturbed")]
+    steps, killed = -1, ["begin"]
+    while killed:
+        steps += 1
+        out = begun(f"{bucket}/out{steps}")
+        with monkeypatch.context() as broken:
+            killed = _kill_after(broken, steps)
+            with suppress(Killed):
+                build(newer, out)
+        # Every sample that the index names is there whole: of the dataset before, or of the new one.
+        assert set(keys_in(out)) in keys
+        assert len(list(ShardStream(out, split=None, window=2))) == len(keys_in(out))
+        if steps % 3 == 0:
+            build(newer, out)
+            assert {name: remote.stat(f"{out}/{name}") for name, _ in remote.listing(out)} == wanted
+    assert steps > 8, "puts and removals of shards, sidecars, versions, tables, old shards"
+    assert not verify(f"{bucket}/undisturbed").problems
+
+
+class Killed(BaseException):
+    """What no handler catches, as kill -9."""
+
+
+def _kill_after(broken: pytest.MonkeyPatch, steps: int) -> list[str]:
+    """Let so many objects be changed, then end. Gives a list that holds what was being done."""
+    killed: list[str] = []
+    left = [steps]
+
+    def guarded(name: str, change: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any, **named: Any) -> Any:
+            if not any(str(one).endswith("/.lock") for one in arguments):
+                if not left[0]:
+                    killed.append(name)
+                    raise Killed
+                left[0] -= 1
+            return change(*arguments, **named)
+
+        return instead
+
+    for name in ("put", "send", "remove"):
+        broken.setattr(remote, name, guarded(name, getattr(remote, name)))
+    return killed
+
+
+def keys_in(out: str) -> list[str]:
+    return [ref.key for ref in list_samples(out, split=None, include_review=True)]
+
+
 SAMPLES = [("duet-0a1b2c3d-00000000", "made", {"json": b"{}", "mp4": b"video"})]
 
 
@@ -342,12 +411,12 @@ def test_a_shard_is_whole_or_none(folder: Folder, tmp_path: Path) -> None:
     def killed(name: str, data: bytes) -> None:
         raise KeyboardInterrupt
 
-    class Killed(type(folder)):  # type: ignore[misc]
+    class Broken(type(folder)):  # type: ignore[misc]
         write = staticmethod(killed)
 
     other = [("duet-0a1b2c3d-00000024", "made", {"json": b"{}"})]
     with pytest.raises(KeyboardInterrupt):
-        write_shard("shards/train-000000.tar", other, Killed(*(getattr(folder, f) for f in folder.__slots__)))
+        write_shard("shards/train-000000.tar", other, Broken(*(getattr(folder, f) for f in folder.__slots__)))
     assert finished("shards/train-000000.tar", made.made_from, folder) is None
     with pytest.raises(ShardError, match="got no such file"):
         read_sidecar("shards/train-000000.tar", folder)
