@@ -58,10 +58,9 @@ def s3(s3_of_session: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3
 @pytest.fixture
 def here(prefect_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Flows that this process runs use the tests' server."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
+    from tests.prefect_server import used
 
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server.address)
-    with temporary_settings({PREFECT_API_URL: prefect_server.address, PREFECT_LOGGING_LEVEL: "CRITICAL"}):
+    with used(prefect_server, monkeypatch):
         yield
 
 

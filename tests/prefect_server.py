@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 
 START_S = 120.0
 
@@ -76,6 +77,16 @@ def running_server(home: Path) -> Iterator[Server]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+@contextlib.contextmanager
+def used(server: Server, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Flows that this process runs use the server."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
+
+    patch.setenv("PREFECT_API_URL", server.address)
+    with temporary_settings({PREFECT_API_URL: server.address, PREFECT_LOGGING_LEVEL: "CRITICAL"}):
+        yield
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:

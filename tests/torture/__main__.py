@@ -22,11 +22,12 @@ from tests.tiny_runs import ROOT
 from tests.torture.disk import can_mount
 from tests.torture.place import Route, end_all, routes
 from tests.torture.server import WarmServer
-from tests.torture.trial import Judged, try_once
+from tests.torture.trial import CARDS, Judged, deck, try_once
 
 EXAMPLES = """examples:
   python -m tests.torture                          100 kills, and all other events among them
   python -m tests.torture --kills 10 --route motion
+  python -m tests.torture --event server --kills 5
   python -m tests.torture --seed 7 --trial 12      one trial again, as it was drawn
 
 exit code: 0 when every event was survived, 1 when any was not, 2 for a command that cannot be run.
@@ -41,6 +42,7 @@ class Campaign:
         self._kills, self._seed, self._folder = arguments.kills, arguments.seed, folder
         self._wanted: list[int] = arguments.trial
         self._names: list[str] = ["motion", "footage"] if arguments.route == "both" else [arguments.route]
+        self._cards = deck(arguments.event)
         self._lock = threading.Lock()
         self._numbers = iter(self._wanted or range(1 << 30))
         self._began = time.monotonic()
@@ -83,7 +85,7 @@ class Campaign:
     def _lane(self, server: WarmServer, found: list[Route]) -> None:
         while (number := self._next()) is not None:
             try:
-                judged = try_once(number, self._seed, found, self._folder, server, self.say)
+                judged = try_once(number, self._seed, found, self._folder, server, self._cards, self.say)
             except Exception:
                 with self._lock:
                     self.broken.append(f"trial {number}: {traceback.format_exc()}")
@@ -130,7 +132,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--route", choices=("both", "motion", "footage"), default="both")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="trials at a time (2)")
     parser.add_argument("--trial", type=int, action="append", default=[], metavar="N", help="this trial; repeatable")
+    parser.add_argument("--event", default="", metavar="TEXT", help="only events with this text in their names")
     arguments = parser.parse_args(argv)
+    if not deck(arguments.event):
+        parser.error(f"--event {arguments.event}: want a part of one of: {'; '.join(card.name for card in CARDS)}")
     if arguments.out:
         folder = Path(arguments.out).absolute()
         if folder.is_dir() and any(folder.iterdir()):

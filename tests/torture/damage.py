@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets import tar
 from datasets.shards import read_sidecar
 from datasets.verify import verify
 from tests.torture.place import Place
@@ -74,10 +75,13 @@ def shard_flipped(place: Place, draw: np.random.Generator) -> str:
     path = _one(list(place.out.glob("*/*.tar")), draw)
     samples = read_sidecar(path).samples
     sample = samples[int(draw.integers(len(samples)))]
-    said = _flip(path, draw, start=sample.offset + 512, stop=sample.offset + sample.size - 512)
+    with path.open("rb") as file:
+        entries = list(tar.scan(file, start=sample.offset, stop=sample.offset + sample.size))
+    entry = entries[int(draw.integers(len(entries)))]
+    said = f"{entry.name}, {_flip(path, draw, start=entry.data, stop=entry.data + entry.size)}"
     problems = verify(place.out).problems
-    if not any(one.member.startswith(sample.key) for one in problems):
-        raise AssertionError(f"{path.name}, {said}: want verify to name {sample.key}, got {list(map(str, problems))}")
+    if not any(one.member == entry.name for one in problems):
+        raise AssertionError(f"{path.name}, {said}: want verify to name it, got {list(map(str, problems))}")
     return f"{path.name}: {said}"
 
 

@@ -16,6 +16,7 @@ from tests.torture.server import WarmServer
 
 # A stop may use what flows.stopping gives it, and time to start Python's end.
 STOP_S = 15.0
+MANIFEST = "open STORE/.tmp/#/artifact.json"  # comes once for each artifact
 # Prefect's own patience with a server that is gone, and ours, and the end of the work in flight.
 LOST_S = 240.0
 
@@ -28,7 +29,6 @@ class Trouble(AssertionError):
 class Happened:
     """One event, over."""
 
-    event: str
     hit: bool  # the build was at work when it came
     moment: str
     code: int
@@ -63,8 +63,10 @@ class Scene:
 
     def work(self, launch: Launch) -> str:
         """Wait until the build has made a drawn number of artifacts more, and a little longer."""
-        before, more = self.place.made(), int(self.draw.integers(0, 8))
-        late = float(self.draw.exponential(0.1))
+        before = self.place.made()
+        left = max(0, dict(self.place.route.changes)[MANIFEST] - before)
+        more = int(self.draw.integers(0, min(8, left) + 1))
+        late = float(self.draw.exponential(0.3))
         if more:
             _wait(launch, lambda: self.place.made() >= before + more)
         else:
@@ -86,7 +88,7 @@ def kill_at_change(scene: Scene) -> Happened:
     at = 1 + int(scene.draw.integers(dict(scene.place.route.changes)[label]))
     launch = scene.start("threads:1", watched={"TORTURE_AT": f"{at} {label}"})
     code = launch.end()
-    return Happened(event="kill -9 at a change of a file", hit=code == KILLED, moment=f"{at}. {label}", code=code)
+    return Happened(hit=code == KILLED, moment=f"{at}. {label}", code=code)
 
 
 def kill_process(scene: Scene) -> Happened:
@@ -96,7 +98,7 @@ def kill_process(scene: Scene) -> Happened:
     hit = launch.alive
     launch.process.kill()
     code = launch.end()
-    return Happened(event="kill -9 of the process", hit=hit and code == KILLED, moment=moment, code=code)
+    return Happened(hit=hit and code == KILLED, moment=moment, code=code)
 
 
 def kill_group(scene: Scene) -> Happened:
@@ -107,7 +109,7 @@ def kill_group(scene: Scene) -> Happened:
     if hit:
         os.killpg(launch.process.pid, signal.SIGKILL)
     code = launch.end()
-    return Happened(event="kill -9 of the group", hit=hit and code == KILLED, moment=moment, code=code)
+    return Happened(hit=hit and code == KILLED, moment=moment, code=code)
 
 
 def kill_worker(scene: Scene) -> Happened:
@@ -125,7 +127,7 @@ def kill_worker(scene: Scene) -> Happened:
         raise Trouble(f"a lost worker: want it said, got {launch.said[-2000:]}")
     if hit and code not in (0, 1):
         raise Trouble(f"a lost worker: want exit code 1, got {code}: {launch.said[-2000:]}")
-    return Happened(event="kill -9 of a worker", hit=hit and code == 1, moment=moment, code=code)
+    return Happened(hit=hit and code == 1, moment=moment, code=code)
 
 
 def kill_server(scene: Scene) -> Happened:
@@ -135,7 +137,7 @@ def kill_server(scene: Scene) -> Happened:
     hit = launch.alive
     scene.server.kill()
     scene.server.start()
-    return _served("kill -9 of the Prefect server", launch, launch.end(LOST_S), moment, hit)
+    return _served(launch, launch.end(LOST_S), moment, hit)
 
 
 def lose_server(scene: Scene) -> Happened:
@@ -148,7 +150,7 @@ def lose_server(scene: Scene) -> Happened:
         code = launch.end(LOST_S)
     finally:
         scene.server.start()
-    return _served("kill -9 of the Prefect server for good", launch, code, moment, hit)
+    return _served(launch, code, moment, hit)
 
 
 def kill_own_server(scene: Scene) -> Happened:
@@ -159,15 +161,15 @@ def kill_own_server(scene: Scene) -> Happened:
     hit = launch.alive and bool(servers)
     for server in servers:
         server.kill()
-    return _served("kill -9 of a build's own Prefect server", launch, launch.end(LOST_S), moment, hit)
+    return _served(launch, launch.end(LOST_S), moment, hit)
 
 
-def _served(event: str, launch: Launch, code: int, moment: str, hit: bool) -> Happened:
+def _served(launch: Launch, code: int, moment: str, hit: bool) -> Happened:
     if hit and code not in (0, 1):
         raise Trouble(f"a lost server: want exit code 0 or 1, got {code}: {launch.said[-2000:]}")
     if hit and code == 1 and "Prefect's server" not in launch.said:
         raise Trouble(f"a lost server: want it said, got {launch.said[-2000:]}")
-    return Happened(event=event, hit=hit, moment=moment, code=code)
+    return Happened(hit=hit, moment=moment, code=code)
 
 
 def stop(number: signal.Signals) -> Callable[[Scene], Happened]:
@@ -185,7 +187,7 @@ def stop(number: signal.Signals) -> Callable[[Scene], Happened]:
             raise Trouble(f"{number.name}: want exit code {128 + number}, got {code}: {launch.said[-2000:]}")
         if hit and took > STOP_S:
             raise Trouble(f"{number.name}: want an end within {STOP_S:.0f} s, got {took:.0f} s")
-        return Happened(event=number.name, hit=hit and code == 128 + number, moment=moment, code=code)
+        return Happened(hit=hit and code == 128 + number, moment=moment, code=code)
 
     return stopped
 
@@ -203,7 +205,7 @@ def second_here(scene: Scene) -> Happened:
         raise Trouble(f"a second build: want exit code 2 and why, got {refused}: {second.said[-2000:]}")
     if code != 0:
         raise Trouble(f"a build with a second beside it: want exit code 0, got {code}: {first.said[-2000:]}")
-    return Happened(event="a second build in the same OUT", hit=hit, moment=moment, code=code)
+    return Happened(hit=hit, moment=moment, code=code)
 
 
 def second_elsewhere(scene: Scene) -> Happened:
@@ -218,7 +220,7 @@ def second_elsewhere(scene: Scene) -> Happened:
     differs = scene.place.same(other)
     if differs:
         raise Trouble(f"two builds on one store: the second's OUT: {differs}")
-    return Happened(event="a second build on the same store", hit=True, moment="from the start", code=0)
+    return Happened(hit=True, moment="from the start", code=0)
 
 
 def disk_full(scene: Scene) -> Happened:
@@ -236,7 +238,7 @@ def disk_full(scene: Scene) -> Happened:
             raise Trouble(f"a full disk: want it said, got {launch.said[-2000:]}")
         if code == 1 and (scene.place.out / "dataset.json").exists() and (differs := scene.place.same()):
             raise Trouble(f"a full disk: want no dataset or the whole one, got one committed: {differs}")
-    return Happened(event="the disk is full", hit=hit and code == 1, moment=moment, code=code)
+    return Happened(hit=hit and code == 1, moment=moment, code=code)
 
 
 def read_only(scene: Scene) -> Happened:
@@ -251,4 +253,4 @@ def read_only(scene: Scene) -> Happened:
             raise Trouble(f"a read-only OUT: want exit code 1 or 2, got {code}: {launch.said[-2000:]}")
         if code and "ead-only" not in launch.said and "no permission" not in launch.said:
             raise Trouble(f"a read-only OUT: want it said, got {launch.said[-2000:]}")
-    return Happened(event="OUT is read-only", hit=hit and code != 0, moment=moment, code=code)
+    return Happened(hit=hit and code != 0, moment=moment, code=code)

@@ -179,7 +179,7 @@ def routes(folder: Path, shared: Path, names: list[str], environment: dict[str, 
         if name == "footage" and not ((shared / "footage").is_dir() and (shared / "weights").is_dir()):
             skipped.append(f"footage: skipped, no footage and weights in {shared}; set DUET_SHARED")
             continue
-        arguments = _motion(folder) if name == "motion" else _footage(folder, shared)
+        arguments = motion_arguments(folder) if name == "motion" else _footage(folder, shared)
         found.append(_reference(folder, name, arguments, environment))
     return found, skipped
 
@@ -203,7 +203,8 @@ def _sets(settings: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text for setting in settings for text in ("--set", setting))
 
 
-def _motion(folder: Path) -> tuple[str, ...]:
+def motion_arguments(folder: Path) -> tuple[str, ...]:
+    """The motion route's sources, made in a folder, and its settings."""
     for seed in range(4):
         tiny_motion(folder / "motion" / f"m{seed}.npz", seed)
     return (str(folder / "motion"), *_sets(MOTION_SETTINGS))

@@ -19,23 +19,33 @@ from tests.torture.events import Happened, Scene, Trouble
 from tests.torture.place import Launch, Place, Route
 from tests.torture.server import WarmServer
 
-# Event -> how often it comes, and whether it is a kill -9.
-KILLS: dict[Callable[[Scene], Happened], float] = {
-    events.kill_at_change: 10,
-    events.kill_process: 4,
-    events.kill_group: 3,
-    events.kill_worker: 3,
-    events.kill_server: 0.8,
-    events.lose_server: 0.4,
-    events.kill_own_server: 0.6,
-}
-OTHERS: dict[Callable[[Scene], Happened], float] = {
-    events.stop(Signals.SIGINT): 0.7,
-    events.stop(Signals.SIGTERM): 0.7,
-    events.second_here: 0.6,
-    events.second_elsewhere: 0.4,
-}
-NEED_MOUNTS: dict[Callable[[Scene], Happened], float] = {events.disk_full: 1.2, events.read_only: 0.8}
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A kind of event."""
+
+    name: str
+    play: Callable[[Scene], Happened]
+    weight: float  # how often it comes, beside the others
+    kill: bool = True
+    mounts: bool = False  # whether it needs a file system of its own
+
+
+CARDS = (
+    Card("kill -9 at a change of a file", events.kill_at_change, 10),
+    Card("kill -9 of the process", events.kill_process, 4),
+    Card("kill -9 of the group", events.kill_group, 3),
+    Card("kill -9 of a worker", events.kill_worker, 3),
+    Card("kill -9 of the Prefect server", events.kill_server, 0.8),
+    Card("kill -9 of the Prefect server for good", events.lose_server, 0.4),
+    Card("kill -9 of a build's own Prefect server", events.kill_own_server, 0.6),
+    Card("SIGINT", events.stop(Signals.SIGINT), 0.7, kill=False),
+    Card("SIGTERM", events.stop(Signals.SIGTERM), 0.7, kill=False),
+    Card("a second build in the same OUT", events.second_here, 0.6, kill=False),
+    Card("a second build on the same store", events.second_elsewhere, 0.4, kill=False),
+    Card("the disk is full", events.disk_full, 1.2, kill=False, mounts=True),
+    Card("OUT is read-only", events.read_only, 0.8, kill=False, mounts=True),
+)
 MOST_EVENTS = 6
 DAMAGES_A_TRIAL = 2
 
@@ -52,13 +62,19 @@ class Judged:
     trouble: str  # empty when it did
 
 
-def deck() -> dict[Callable[[Scene], Happened], float]:
-    """The events that can be had here."""
-    return {**KILLS, **OTHERS, **({} if can_mount() else NEED_MOUNTS)}
+def deck(wanted: str) -> list[Card]:
+    """The events that can be had here, of which the name holds a text."""
+    return [card for card in CARDS if wanted in card.name and not (card.mounts and can_mount())]
 
 
 def try_once(
-    number: int, seed: int, routes: list[Route], folder: Path, server: WarmServer, say: Callable[[str], None]
+    number: int,
+    seed: int,
+    routes: list[Route],
+    folder: Path,
+    server: WarmServer,
+    cards: list[Card],
+    say: Callable[[str], None],
 ) -> list[Judged]:
     """The events of one trial, judged. What it built is removed when all was well."""
     draw = np.random.default_rng((seed, number))
@@ -66,40 +82,37 @@ def try_once(
     route = routes[0] if len(routes) == 1 or draw.random() < 0.7 else routes[1]
     place = Place(route, folder / f"trial-{number}", server.environment)
     place.folder.mkdir()
-    judged = _disturbed(Scene(place, server, draw), number, say) + _damaged(place, number, draw, say)
+    judged = _disturbed(Scene(place, server, draw), number, cards, say) + _damaged(place, number, draw, say)
     if not any(one.trouble for one in judged):
         shutil.rmtree(place.folder)
     return judged
 
 
-def _disturbed(scene: Scene, number: int, say: Callable[[str], None]) -> list[Judged]:
+def _disturbed(scene: Scene, number: int, cards: list[Card], say: Callable[[str], None]) -> list[Judged]:
     """Events until the build is done; their verdict is what the finished build is."""
-    cards = deck()
-    weights = np.array(list(cards.values()))
+    weights = np.array([card.weight for card in cards])
     route = scene.place.route.name
-    happened: list[tuple[Happened, bool]] = []
+    happened: list[tuple[Card, Happened]] = []
     judged: list[Judged] = []
     trouble = ""
     for _ in range(int(scene.draw.integers(2, MOST_EVENTS + 1))):
-        event = list(cards)[int(scene.draw.choice(len(cards), p=weights / weights.sum()))]
+        card = cards[int(scene.draw.choice(len(cards), p=weights / weights.sum()))]
         try:
-            one = event(scene)
-        except (Trouble, RuntimeError, subprocess.TimeoutExpired) as error:
+            one = card.play(scene)
+        except (Trouble, RuntimeError, subprocess.SubprocessError) as error:
             # Its own fault; whether the build gets over those before it is still to be seen.
-            judged.append(
-                _judged(number, route, event.__name__, event in KILLS, "", f"{type(error).__name__}: {error}")
-            )
+            judged.append(_judged(number, route, card.name, card.kill, "", f"{type(error).__name__}: {error}"))
             break
-        say(f"trial {number}, {scene.place.route.name}: {one.event} {one.moment}: {'hit' if one.hit else 'too late'}")
+        say(f"trial {number}, {route}: {card.name} {one.moment}: {'hit' if one.hit else 'too late'}")
         if one.hit:
-            happened.append((one, event in KILLS))
+            happened.append((card, one))
         if one.code == 0 and (differs := scene.place.same()):
             trouble = f"exit code 0, but {differs}"
             break
     trouble = trouble or finish(scene.place)
     if trouble and not happened:
         judged.append(_judged(number, route, "an undisturbed build", False, "", trouble))
-    return judged + [_judged(number, route, one.event, kill, one.moment, trouble) for one, kill in happened]
+    return judged + [_judged(number, route, card.name, card.kill, one.moment, trouble) for card, one in happened]
 
 
 def _judged(trial: int, route: str, event: str, kill: bool, moment: str, trouble: str) -> Judged:
