@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 
 # A zip entry's time is part of its bytes; 1980-01-01 is the earliest that the format can say.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+# numpy reads an array's header with ast.literal_eval, and CPython 3.11 counts the depth of two such calls in one number:
+# in two threads at a time they end in "SystemError: AST constructor recursion depth mismatch".
+_HEADER = threading.Lock()
 
 
 def write_npz(file: str | Path | BinaryIO, arrays: Mapping[str, np.ndarray], *, level: int = 6) -> None:
@@ -52,6 +56,8 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     try:
         with archive.open(entry) as member:
             # The declared size may lie; the decompressor never yields more than it, so it bounds memory.
-            return np.lib.format.read_array(io.BytesIO(member.read()), allow_pickle=False)
+            data = io.BytesIO(member.read())
+        with _HEADER:
+            return np.lib.format.read_array(data, allow_pickle=False)
     except (ValueError, EOFError, SyntaxError) as error:
         raise ValueError(f"{entry.filename}: want a plain numpy array, got {error}") from error

@@ -6,6 +6,7 @@ import io
 import os
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -197,3 +198,23 @@ def test_sweep_takes_what_a_killed_writer_left(tmp_path):
 def test_every_part_of_a_key_counts(change):
     base = {"stage": "probe", "version": 1, "config": {"a": 1}, "inputs": ["x"], "weights": {"w": "0"}}
     assert content_key(**base) != content_key(**{**base, **change})
+
+
+def test_threads_read_headers_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy parses them with ast.literal_eval, two of which at a time fail on CPython 3.11."""
+    buffer = io.BytesIO()
+    write_npz(buffer, {"a": np.zeros(3), "b": np.ones(2)})
+    read, inside, most = np.lib.format.read_array, [0], [0]
+
+    def watched(*arguments: object, **named: object) -> np.ndarray:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        inside[0] -= 1
+        return read(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(np.lib.format, "read_array", watched)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: read_npz(io.BytesIO(buffer.getvalue())), range(4)))
+    assert len(found) == 4
+    assert most == [1]
