@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from datasets import corrections, index, takedowns
+from datasets import corrections, index, takedowns, versions
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import KEY, ShardError
 from datasets.remote import AddressError, check_address, is_address
@@ -83,6 +83,7 @@ def verify(out: str | Path) -> Checked:
         if want != info.counts:
             note(index.DATASET, "", f"counts: want {want} as the tables have it, got {info.counts}")
     _files(sizes, set(listed), note)
+    _history(folder, note)
     return Checked(
         shards=len({*listed, *on_disk}),
         samples=len(found),
@@ -193,6 +194,24 @@ def _files(names: Collection[str], shards: set[str], note: Note) -> None:
     for name in sorted(names):
         if name not in known and name.split("/")[0] not in ALLOWED_FOLDERS:
             note(name, "", "want only files that dataset.json knows, got this one; a killed run's end, or not ours")
+
+
+def _history(folder: Folder, note: Note) -> None:
+    """Kept versions that cannot be read, and takedowns of which something may be left."""
+    for generation in versions.kept(folder):
+        try:
+            versions.read_version(f"{folder.address}@{generation}")
+        except versions.VersionError as error:
+            what = str(error).partition(f"@{generation}: ")[2].partition("; python -m")[0]
+            said = f"{what}; the dataset itself is whole without it: remove the folder"
+            note(versions.version_name(generation), "", said)
+    try:
+        left = [one.id for one in takedowns.standing(folder).values() if not one.done]
+        if left:
+            advice = f"python -m flows.takedown {folder.address} goes on with it"
+            note(takedowns.FILE, "", f"want takedowns that were finished, got {', '.join(left)} begun; {advice}")
+    except takedowns.TakedownError as error:
+        note(takedowns.FILE, "", str(error).removeprefix(f"{folder.address}/{takedowns.FILE}: "))
 
 
 if __name__ == "__main__":

@@ -305,3 +305,19 @@ def test_a_damaged_list_stops_everything(place: Path, capfd: pytest.CaptureFixtu
         standing(open_folder(place / "out"))
     assert main([str(place / "out"), "a.mp4"]) == 2
     assert "restore the file" in capfd.readouterr().err
+
+
+def test_verify_names_a_damaged_version_and_a_takedown_that_is_not_finished(place: Path) -> None:
+    took(place, "c.mp4")
+    out = place / "out"
+    table = out / "versions" / "000001" / "index.parquet"
+    table.write_bytes(table.read_bytes()[:-1])
+    path = out / "takedowns.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    said = sorted(str(problem) for problem in verify(out).problems)
+    assert [one.split(":")[0] for one in said] == ["takedowns.jsonl", "versions/000001"]
+    assert "python -m flows.takedown" in said[0]
+    assert "remove the folder" in said[1]
+    took(place)
+    assert list((out / "versions" / "000001").glob("*")) == [], "nobody can tell what it shows"
+    assert verify(out).problems == ()
