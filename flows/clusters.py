@@ -22,6 +22,7 @@ from flows.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWER_S = 30.0
+JOIN_TRIES = 3
 LOOK_S = 120.0  # a fresh worker imports the project first
 
 
@@ -138,7 +139,7 @@ def _ray(address: str, wanted: Wanted) -> Iterator[Nodes]:
 
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
-        ray.init(f"ray://{address}", log_to_driver=False, logging_level=logging.WARNING, namespace="duetflow")
+        _join_ray(address)
     except Exception as error:
         raise UsageError(
             f"--runner ray://{address}: want a Ray cluster's client server (10001 unless told otherwise) that answers, "
@@ -152,6 +153,19 @@ def _ray(address: str, wanted: Wanted) -> Iterator[Nodes]:
     finally:
         with contextlib.suppress(ConnectionError):
             ray.shutdown()
+
+
+def _join_ray(address: str) -> None:
+    """Connect. Ray's proxy gives a driver's own server 30 s to start: a busy head needs another try."""
+    import ray
+
+    for attempt in range(JOIN_TRIES):
+        try:
+            ray.init(f"ray://{address}", log_to_driver=False, logging_level=logging.WARNING, namespace="duetflow")
+            return
+        except ConnectionAbortedError:
+            if attempt + 1 == JOIN_TRIES:
+                raise
 
 
 def _looked_at_by_ray(alive: Sequence[dict[str, Any]], wanted: Wanted) -> tuple[str, ...]:

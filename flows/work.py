@@ -135,22 +135,21 @@ class Work:
         A step is handed out when the one before it is done, and is given that one's future: a task that waits for
         another takes no worker's place, and Prefect still knows what came of what.
         """
-        waiting, finished = iter(order), queue.SimpleQueue[tuple[int, int, PrefectFuture[Any]]]()
-        flying = 0
+        waiting, finished = iter(order), queue.SimpleQueue[tuple[int, int]]()
+        flying: dict[int, PrefectFuture[Any]] = {}
 
         def start(one: int, step: int, given: Any) -> None:
-            nonlocal flying
-            future = hand(one, step, given)
-            flying += 1
-            future.add_done_callback(lambda _: finished.put((one, step, future)))
+            flying[one] = future = hand(one, step, given)
+            # Not the future itself: it would hold itself, and all that it holds, until the next full collection.
+            future.add_done_callback(lambda _: finished.put((one, step)))
 
         for one in waiting:
             start(one, 0, first(one))
-            if flying >= AHEAD * self._run.runner.workers:
+            if len(flying) >= AHEAD * self._run.runner.workers:
                 break
         while flying:
-            one, step, future = finished.get()
-            flying -= 1
+            one, step = finished.get()
+            future = flying.pop(one)
             result = self._result(future)
             if step + 1 < steps:
                 start(one, step + 1, future)

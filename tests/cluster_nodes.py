@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -93,7 +94,9 @@ def ray_cluster(
 
         head_arguments = ["--port", str(gcs), "--ray-client-server-port", str(client), "--num-cpus", "0"]
         # A socket's path may have 107 characters, and Ray's folders are deep.
-        session = ["--temp-dir", f"/tmp/r{os.getpid()}-{client}", "--include-dashboard", "false"]
+        session_folder = f"/tmp/r{os.getpid()}-{client}"
+        stack.callback(shutil.rmtree, session_folder, ignore_errors=True)
+        session = ["--temp-dir", session_folder, "--include-dashboard", "false"]
         head = start("head", "--head", "--node-ip-address", HEAD_IP, *head_arguments, *session)
         _until(lambda: _listens("127.0.0.1", client), head)
         made: list[Node] = []
