@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -148,6 +149,8 @@ def _quiet(verbose: bool) -> Iterator[None]:
     os.environ["PREFECT_LOGGING_LEVEL"] = QUIET
     with temporary_settings({PREFECT_LOGGING_LEVEL: QUIET}):
         setup_logging()
+        # It goes by a setting of its own, and tells of every event that a lost server did not take.
+        logging.getLogger("prefect._internal").setLevel(QUIET)
         yield
 
 

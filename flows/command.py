@@ -17,6 +17,7 @@ from flows.errors import Interrupted, UsageError
 from flows.stopping import Stopped, stoppable
 
 OK, RED, USAGE = 0, 1, 2
+GO_ON = "What is complete stays: the same command goes on from here"
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,6 +73,15 @@ def carry_out(command: Callable[[TextIO], int], name: str) -> int:
                 then = "bring it within reach" if full.errno == OUT_OF_REACH else "make room"
                 tell(f"error: {full}. What is complete stays: {then}, and the same command goes on from here")
                 return RED
+            if _of_server(error):
+                tell(f"error: Prefect's server: want it to answer, got {type(error).__name__}: {error}. {GO_ON}")
+                return RED
             logging.getLogger("duetflow").exception("%s failed", name)
-            tell(f"error: {type(error).__name__}: {error}. What is complete stays: the same command goes on from here")
+            tell(f"error: {type(error).__name__}: {error}. {GO_ON}")
             return RED
+
+
+def _of_server(error: Exception) -> bool:
+    from flows.outage import of_server  # only here: a command may do without Prefect, and its client takes long
+
+    return of_server(error)

@@ -52,6 +52,19 @@ def patiently(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
             time.sleep(EVERY_S)
 
 
+def of_server(error: BaseException) -> bool:
+    """Whether an error is, or comes of, Prefect's server not answering as it should."""
+    one: BaseException | None = error
+    for _ in range(20):
+        if one is None:
+            return False
+        # The second is a RuntimeError by which Prefect says the same, with no cause.
+        if isinstance(one, httpx.HTTPError) or str(one).startswith("Failed to reach API at"):
+            return True
+        one = one.__cause__ or one.__context__
+    return False
+
+
 def _watch(address: str, say: Callable[[str], None], revive: Callable[[], None] | None, over: threading.Event) -> None:
     last, told = time.monotonic(), False
     while not over.wait(EVERY_S):
