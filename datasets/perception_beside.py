@@ -10,6 +10,7 @@ and SA-V's own NAME_manual.json or NAME_auto.json. A file of one kind goes befor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,17 +67,20 @@ class Brought:
 
 
 def beside(video: str | Path) -> Beside:
-    """The files beside a video. Raises PerceptionError when two of one kind are there."""
+    """The files beside a video. Raises PerceptionError when two of one kind are there.
+
+    A name too long for the ending to be put to it has no such file (os.path says so, where pathlib raises).
+    """
     video = Path(video)
     stem = video.with_suffix("")
     found: dict[str, list[Path]] = {}
     for ending, kind in ENDINGS:
         path = stem.with_name(stem.name + ending)
-        if path.is_dir() if ending == ".masks" else path.is_file():
+        if os.path.isdir(path) if ending == ".masks" else os.path.isfile(path):
             found.setdefault(kind, []).append(path)
     if "masks" not in found:
         sav = (stem.with_name(stem.name + ending) for ending in SAV_ENDINGS)
-        found["masks"] = [path for path in sav if path.is_file() and _holds_masklets(path)][:1]
+        found["masks"] = [path for path in sav if os.path.isfile(path) and _holds_masklets(path)][:1]
     for what, paths in found.items():
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)

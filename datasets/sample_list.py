@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from datasets import remote
 from datasets.index import COLUMNS, INDEX, read_table
 from datasets.members import ShardError, decode_about, decode_json
 from datasets.shards import read_sample, scan_samples
+
+SHARD = re.compile(r"(shards|review)/[A-Za-z0-9_-]+\.tar")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,10 @@ def _from_index(folder: str, split: str | None, include_review: bool) -> list[Re
     except FileNotFoundError:
         raise ShardError(f"{url}: want a dataset folder or a list of .tar shards, got no such file") from None
     rows = read_table(data, COLUMNS, INDEX)
+    for name in {row["shard"] for row in rows}:
+        # The table came with the shards: it may not lead out of their folder, nor to an address (fsspec's `::`).
+        if not SHARD.fullmatch(name):
+            raise ShardError(f"{url}: want shards such as shards/train-000000.tar, got {name!r}")
     return [
         Ref(
             shard=f"{folder.rstrip('/')}/{row['shard']}",

@@ -40,6 +40,7 @@ class Config:
     max_frames: int = MAX_FRAMES
     max_pixels: int = limit(MAX_PIXELS)  # of a frame
     max_expansion: float = limit(MAX_EXPANSION)  # pixels in all frames together, for each byte of the file
+    max_hold_s: float = limit(60.0)  # that one frame may be shown; longer is a jump of the clock
     budget_s: float = limit(120.0)  # for decoding a file, and 10 s more for each MB; then it is given up
     memory_mb: int = limit(8192)  # for decoding it
 
@@ -48,9 +49,10 @@ class Config:
             raise ValueError(
                 f"probe: want max_lost within 0 .. 1 and max_frames >= 1, got {self.max_lost} and {self.max_frames}"
             )
-        if self.max_pixels < 1 or self.max_expansion <= 0:
+        if min(self.max_pixels, self.max_expansion, self.max_hold_s) <= 0:
             raise ValueError(
-                f"probe: want max_pixels and max_expansion above 0, got {self.max_pixels} and {self.max_expansion}"
+                "probe: want max_pixels, max_expansion and max_hold_s above 0, got "
+                f"{self.max_pixels}, {self.max_expansion:g} and {self.max_hold_s:g}"
             )
         check_limits("probe", self.budget_s, self.memory_mb)
 
@@ -139,6 +141,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         max_frames=config.max_frames,
         max_pixels=config.max_pixels,
         max_expansion=config.max_expansion,
+        max_hold_s=config.max_hold_s,
     )
 
 

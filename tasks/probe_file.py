@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from datasets.records import Source, save_record
 from datasets.video import VideoError, VideoFacts, most_pixels, probe_video, refuse_bomb
 from tasks.batch import Refused
-from tasks.ops.timeline import constant_rate
+from tasks.ops.timeline import Timeline, constant_rate
 
 
 def probe_file(
@@ -21,6 +23,7 @@ def probe_file(
     max_frames: int,
     max_pixels: int,
     max_expansion: float,
+    max_hold_s: float,
 ) -> None:
     """Decode the file at `path`, which its run calls `name`, and write its Source to `out`.
 
@@ -33,6 +36,9 @@ def probe_file(
         # Frames that are shown for long are written as often as they are shown.
         most = most_pixels(Path(path).stat().st_size, max_expansion)
         refuse_bomb(float(len(timeline.frame_map)) * facts.width * facts.height, most, Path(name).name)
+        _refuse_held(facts, timeline, max_hold_s)
+    except Refused:
+        raise
     except VideoError as error:
         raise Refused(str(error)) from error
     except ValueError as error:
@@ -54,6 +60,17 @@ def probe_file(
         licence=licence,
     )
     save_record(source, out)
+
+
+def _refuse_held(facts: VideoFacts, timeline: Timeline, max_hold_s: float) -> None:
+    """One frame held for hours would be hundreds of clips of a still picture."""
+    held_s = np.append(np.diff(facts.time_s), facts.last_s)
+    if timeline.variable and held_s.max() > max_hold_s:
+        at = int(held_s.argmax())
+        raise ValueError(
+            f"want frames shown for {max_hold_s:g} s at most, got {held_s[at]:.1f} s: the timestamps jump after frame "
+            f"{at}; cut the file there, or set probe.max_hold_s"
+        )
 
 
 def _refuse_broken(facts: VideoFacts, source: str, max_lost: float) -> None:

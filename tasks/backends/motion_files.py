@@ -122,12 +122,13 @@ def _open_npz(path: Path) -> zipfile.ZipFile:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     with _open_npz(path) as archive:
+        total = sum(e.file_size for e in archive.infolist() if e.filename.removesuffix(".npy") in _KEYS)
+        if total > MAX_BYTES:
+            raise ValueError(f"{path}: want at most {MAX_BYTES} bytes unpacked, got {total}")
         for entry in archive.infolist():
             name = entry.filename.removesuffix(".npy")
             if name not in _KEYS:
                 continue
-            if entry.file_size > MAX_BYTES:
-                raise ValueError(f"{path}: {name}: want at most {MAX_BYTES} bytes unpacked, got {entry.file_size}")
             try:
                 out[name] = np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
             except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile, OSError) as error:

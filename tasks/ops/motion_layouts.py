@@ -98,6 +98,10 @@ def frame_rate(value: Any, where: str) -> Fraction:
     return Fraction(rate).limit_denominator(1000)
 
 
+# SMPL-X has 300 of shape and 100 of expression.
+_MOST_BETAS = 400
+
+
 class _File:
     """One file's arrays, fetched by key with their shape checked."""
 
@@ -110,9 +114,13 @@ class _File:
         if key not in self.data:
             raise ValueError(f"{at}: want this key, got {', '.join(map(str, self.data)) or 'none'}")
         try:
-            value = np.asarray(self.data[key], np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"{at}: want numbers, got {type(self.data[key]).__name__}") from None
+            given = np.asarray(self.data[key])
+            # Complex numbers, dates and text would become numbers that nobody meant.
+            value = given.astype(np.float64) if given.dtype.kind in "biufO" else None
+        except (TypeError, ValueError, OverflowError):
+            value = None
+        if value is None:
+            raise ValueError(f"{at}: want numbers, got {_kind(self.data[key])}")
         if not any(_fits(value.shape, shape) for shape in shapes):
             raise ValueError(f"{at}: want {' or '.join(map(_shown, shapes))}, got {_shown(value.shape)}")
         if value.ndim and not len(value):
@@ -137,6 +145,8 @@ class _File:
         if self.data.get("betas") is None:
             return np.zeros(10)
         value = self.array("betas", ("B",), ("T", "B"))
+        if value.shape[-1] > _MOST_BETAS:
+            raise ValueError(f"{self.name}: {self.path}betas: want at most {_MOST_BETAS}, got {value.shape[-1]}")
         return value.mean(axis=0) if value.ndim == 2 else value
 
     def inside(self, key: str) -> _File:
@@ -145,6 +155,10 @@ class _File:
         if not isinstance(value, Mapping):
             raise ValueError(f"{self.name}: {self.path}{key}: want a mapping, got {type(value).__name__}")
         return _File(self.name, value, f"{self.path}{key}.")
+
+
+def _kind(value: Any) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def gender_of(value: Any, where: str) -> str:
