@@ -13,7 +13,7 @@ import numpy as np
 
 # A zip entry's time is part of its bytes; 1980-01-01 is the earliest that the format can say.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-# numpy reads an array's header with ast.literal_eval, and CPython 3.11 counts the depth of two such calls in one number:
+# numpy reads an array's header with ast.literal_eval. CPython 3.11 counts the depth of all such calls in one number:
 # in two threads at a time they end in "SystemError: AST constructor recursion depth mismatch".
 _HEADER = threading.Lock()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -170,7 +169,11 @@ def launched(server: Server, s3: S3, *arguments: object) -> subprocess.Popen[str
 
 
 def test_kill_9_leaves_the_older_dataset_and_the_next_run_the_new_one(
-    prefect_server: Server, s3: S3, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    prefect_server: Server,
+    s3: S3,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here, bucket = motions(tmp_path / "in", 2), s3.bucket()
     out, store = f"{bucket}/out", f"{bucket}/store"
@@ -193,9 +196,9 @@ def test_kill_9_leaves_the_older_dataset_and_the_next_run_the_new_one(
     assert digests_at(out) == older
     assert verify([out]) == 0
     capfd.readouterr()
-    next_run = launched(prefect_server, s3, here, "--out", out, "--store", store)
-    said, errors = next_run.communicate(timeout=240)
-    assert next_run.returncode == 0, errors
-    assert json.loads(said)["stages"]["render"]["reused"] >= 1, "what was complete is kept"
+    monkeypatch.setenv("DUETFLOW_LEASE_S", "3")
+    done = run_here(capfd, here, "--out", out, "--store", store, settings=TINY)
+    assert done.code == 0, done.err
+    assert done.summary["stages"]["render"]["reused"] >= 1, "what was complete is kept"
     assert len(list_samples(out, split=None, include_review=True)) > 1
     assert verify([out]) == 0
