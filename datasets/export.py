@@ -24,6 +24,7 @@ from datasets.export_mot import MotWriter
 from datasets.export_stableanimator import StableAnimatorWriter
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import Bundle, ShardError, decode_sample
+from datasets.remote import AddressError
 from datasets.shards import read_sample
 
 EXAMPLES = """examples:
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             keys=arguments.key,
             frames=arguments.frames,
         )
-    except UsageError as error:
+    except (UsageError, AddressError) as error:
         print(f"datasets.export: {error}", file=sys.stderr)
         return 2
     except (ShardError, OSError) as error:

@@ -152,7 +152,7 @@ class RemoteFolder:
         """See Folder. A copy on this machine, gone when it is closed: whoever seeks in it reads it once only."""
         # A hidden name: what a killed process leaves is swept with the other copies.
         (scratch() / ".tmp").mkdir(parents=True, exist_ok=True)
-        copy = tempfile.NamedTemporaryFile(dir=scratch() / ".tmp")
+        copy = tempfile.NamedTemporaryFile(dir=scratch() / ".tmp")  # noqa: SIM115 - whoever opens it closes it
         try:
             remote.fetch(self._at(name), Path(copy.name))
         except BaseException:
@@ -202,7 +202,11 @@ class RemoteFolder:
 
 
 def open_folder(address: str | Path | Folder) -> Folder:
-    """The folder at a path or an address; one that is open already as it is."""
-    if isinstance(address, str | Path):
-        return RemoteFolder(remote.place_of(str(address))) if remote.is_address(address) else LocalFolder(Path(address))
-    return address
+    """The folder at a path or an address; one that is open already as it is.
+
+    Raises remote.AddressError for an address that cannot be used.
+    """
+    if isinstance(address, str) and remote.is_address(address):
+        remote.check_address(address, "OUT")
+        return RemoteFolder(remote.place_of(address))
+    return LocalFolder(Path(address)) if isinstance(address, str | Path) else address

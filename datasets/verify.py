@@ -19,7 +19,7 @@ from typing import Any
 from datasets import corrections, index, takedowns, versions
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import KEY, ShardError
-from datasets.remote import AddressError, check_address, is_address
+from datasets.remote import AddressError
 from datasets.shards import sidecar_path
 from datasets.verify_shard import Found, Note, check_shard
 
@@ -100,8 +100,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one object instead of lines")
     arguments = parser.parse_args(argv)
     try:
-        if is_address(arguments.out):
-            check_address(arguments.out, "OUT")
         checked = verify(arguments.out)
     except (OSError, AddressError) as error:
         print(f"datasets.verify: {error}", file=sys.stderr)

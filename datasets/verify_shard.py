@@ -7,8 +7,9 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from datasets import tar
 from datasets.folder import Folder
@@ -86,7 +87,7 @@ def _sidecar(folder: Folder, shard: str, info: ShardInfo | None, note: Note) -> 
 
 def _bytes(file: BinaryIO, shard: str, info: ShardInfo | None, sidecar: Sidecar | None, note: Note) -> bool:
     """Whether a shard's bytes are those that were written, as far as anything tells."""
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
     size = file.tell()
     told = info or sidecar
     if told and size != told.bytes:

@@ -20,7 +20,7 @@ from datasets.corrections import (
 )
 from datasets.plain import to_plain
 from datasets.records import Kind
-from datasets.remote import is_address
+from datasets.remote import AddressError, check_address, is_address
 from flows.errors import UsageError
 from flows.review_list import listing, listing_text
 from flows.review_say import say, undo
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         print(_command(arguments))
-    except (UsageError, CorrectionsError) as error:
+    except (UsageError, CorrectionsError, AddressError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> str:
+    if is_address(arguments.out):
+        check_address(arguments.out, "OUT")
     file = arguments.corrections or file_in(arguments.out)
     if arguments.word is None:
         found = listing(arguments.out, standing(read_corrections(file)), arguments.corrections)

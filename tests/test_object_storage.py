@@ -21,6 +21,7 @@ import pytest
 
 from datasets import remote, remote_scratch, remote_source
 from datasets.corrections import Correction, append_correction, file_in, read_corrections
+from datasets.export import main as export_command
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.lock import BusyError, building
 from datasets.members import ShardError
@@ -31,7 +32,7 @@ from datasets.stream import ShardStream
 from datasets.verify import verify
 from flows.errors import UsageError
 from flows.sources import find_sources
-from tests.build_samples import judged
+from tests.build_samples import bundle, judged
 from tests.s3_server import S3, SECRET
 from tests.test_shard_task import build, dances
 from tests.tiny_runs import ROOT, tiny_motion
@@ -437,6 +438,25 @@ def test_words_said_at_the_same_time_are_all_kept(bucket: str) -> None:
     words = read_corrections(file)
     assert [word.nth for word in words] == [0, 1, 2, 3, 4]
     assert {word.clip[0] for word in words} == set("01234")
+
+
+def test_a_dataset_at_an_address_is_reviewed_and_exported(
+    bucket: str, tmp_path: Path, review: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    doubtful = bundle(source="b.mp4", verdict="review")
+    build(judged(Store(str(tmp_path / "store")), [*dances("a"), doubtful]), f"{bucket}/out")
+    listed = json.loads(review(f"{bucket}/out", "--json").out)
+    assert [clip["key"] for clip in listed["clips"]] == [doubtful.clip.key]
+    assert review(f"{bucket}/out", "accept", doubtful.clip.key).code == 0
+    (word,) = read_corrections(file_in(f"{bucket}/out"))
+    assert (word.word, word.key) == ("accept", doubtful.clip.key)
+    refused = review("s3://key:hunter2secret@bucket/out")
+    assert refused.code == 2
+    assert "hunter2" not in refused.err
+    assert export_command([f"{bucket}/out", "--to", "mot"]) == 2
+    assert "want --out DIR" in capfd.readouterr().err
+    assert export_command([f"{bucket}/out", "--to", "mot", "--out", str(tmp_path / "mot")]) == 0
+    assert len(list((tmp_path / "mot").glob("*/gt/gt.txt"))) == 1
 
 
 # Sources
