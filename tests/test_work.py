@@ -29,6 +29,8 @@ def through(name: str, batch: Batch) -> Batch:
     SEEN.append((name, batch.items[0].key))
     context = FlowRunContext.get()
     PARAMETERS.append(context and context.parameters)
+    # A future of Prefect's holds itself, until it is collected.
+    gc.collect()
     FUTURES.append(sum(isinstance(one, PrefectFuture) for one in gc.get_objects()))
     return replace(batch, costs=(*batch.costs, Cost(stage=name, ran=len(batch.items), reused=0, seconds=0.0)))
 
