@@ -1,4 +1,4 @@
-"""python -m tests.bench.object_storage [--clips N ...]: requests and time of a dataset at s3://, and of one in a folder.
+"""python -m tests.bench.object_storage [--clips N ...]: requests and time of a dataset at s3://, and in a folder.
 
 Drawn clips are judged, put into shards, found again and streamed, against moto's server on this machine: the numbers of
 requests are what counts; its times say little of a real store's. Nothing of Prefect runs.
