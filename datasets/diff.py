@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from datasets.folder import open_folder
 from datasets.index import SCORE, SPLITS
+from datasets.remote import AddressError, check_address, is_address
 from datasets.versions import Version, VersionError, kept, notes, read_version, split_address
 
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
@@ -264,11 +265,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.tolerance >= 0:
         parser.error(f"--tolerance: want 0 or more, got {arguments.tolerance}")
     try:
+        for place in (arguments.a, arguments.b):
+            if place and is_address(place):
+                check_address(split_address(place)[0], "A or B")
         addresses = (arguments.a, arguments.b) if arguments.b else last_two(arguments.a)
         a, b = map(read_version, addresses)
         found = compare(a, b, tolerance=arguments.tolerance)
         found.notes.extend(_taken_down(a, b))
-    except (VersionError, OSError) as error:
+    except (VersionError, AddressError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return TROUBLE
     print(_as_json(found) if arguments.json else told(found, most=None if arguments.all else SHOWN))

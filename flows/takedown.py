@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,11 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from datasets import index, takedowns, versions
+from datasets import index, remote_source, takedowns, versions
 from datasets.corrections import file_in, read_corrections, remove_corrections
 from datasets.folder import Folder, open_folder
 from datasets.lock import building
 from datasets.members import ShardError
+from datasets.remote import AddressError, check_address, is_address
+from datasets.remote_scratch import scratch
 from datasets.takedowns import Takedown, new_takedown
 from flows.command import OK, Parser, carry_out
 from flows.errors import UsageError
@@ -63,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
+    _check_addresses(arguments)
     out = open_folder(arguments.out)
     if not any(out.size(name) is not None for name in (index.DATASET, takedowns.FILE)):
         raise UsageError(f"{arguments.out}: want a dataset, got no {index.DATASET} there; check the path")
@@ -89,6 +93,15 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
     else:
         print(_text(arguments.out, found, removed, arguments.dry_run), file=stdout)
     return OK
+
+
+def _check_addresses(arguments: argparse.Namespace) -> None:
+    for what, place in (("OUT", arguments.out), ("--store", arguments.store), ("--corrections", arguments.corrections)):
+        if place and is_address(place):
+            try:
+                check_address(place, what)
+            except AddressError as error:
+                raise UsageError(str(error)) from error
 
 
 def take_down(
@@ -170,15 +183,16 @@ def _remove(scene: Scene, doomed: Doomed, gone: Sequence[Made], *, write: bool) 
         sweep_out(scene.out)
     if scene.store is None:
         return removed
-    for one in gone:
-        removed.artifacts += 1
-        removed.artifact_bytes += remove(scene.store, one) if write else sum(one.files.values())
-    for name in list(notes_on(scene.store, doomed.shas, doomed.names)):
+    removed.artifacts = len(gone)
+    removed.artifact_bytes = remove(scene.store, gone) if write else sum(sum(one.files.values()) for one in gone)
+    for name in notes_on(scene.store, doomed.shas, doomed.names):
         removed.notes += 1
         if write:
             scene.store.remove(name)
     if write:
         sweep(scene.store)
+        # This machine's copies of sources at addresses: which is of whom, only its address would tell.
+        shutil.rmtree(scratch() / remote_source.KIND, ignore_errors=True)
     return removed
 
 
@@ -187,7 +201,7 @@ def _now() -> str:
 
 
 def _there(store: str) -> bool:
-    return "://" in store or Path(store).is_dir()
+    return is_address(store) or Path(store).is_dir()
 
 
 def _current(out: Folder) -> list[dict[str, Any]]:

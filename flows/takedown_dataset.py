@@ -63,7 +63,8 @@ class Doomed:
 
     def refusals(self) -> list[Reject]:
         """The rejects that stand for what went, as builds give them that still find it among their sources."""
-        return [refusal(one, "probe" if any(map(is_footage, one.names)) else "motion") for one in self.takedowns]
+        seen = [one for one in self.takedowns if one.names]
+        return [refusal(one, "probe" if any(map(is_footage, one.names)) else "motion") for one in seen]
 
 
 @dataclass(kw_only=True)

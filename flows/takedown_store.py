@@ -11,11 +11,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import psutil
 
@@ -29,6 +32,8 @@ _FILE = re.compile(r"([^/.][^/]*)/([0-9a-f]{2})/(\2[0-9a-f]{30})/(.+)", re.S)
 _SCENE_MOTION = re.compile(r"[0-9]+/motion\.npz")
 # Stages that read sources: their part begins with the sha256 of what they read.
 READERS = ("probe", "motion")
+AT_A_TIME = 16
+T, R = TypeVar("T"), TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,14 @@ def scan(store: Folder) -> list[Made]:
     for name, size in store.sizes().items():
         if match := _FILE.fullmatch(name):
             found.setdefault((match[1], match[3]), {})[match[4]] = size
-    return [_read(store, Made(stage=stage, key=key, files=files)) for (stage, key), files in sorted(found.items())]
+    bare = [Made(stage=stage, key=key, files=files) for (stage, key), files in sorted(found.items())]
+    return _several(lambda one: _read(store, one), bare)
+
+
+def _several(do: Callable[[T], R], of: Iterable[T]) -> list[R]:
+    """Results in order. At an address each is a request that mostly waits, so many are out at a time."""
+    with ThreadPoolExecutor(max_workers=AT_A_TIME) as pool:
+        return list(pool.map(do, of))
 
 
 def _read(store: Folder, bare: Made) -> Made:
@@ -115,18 +127,21 @@ def _motion_of(store: Folder, name: str) -> str:
         return ""  # a damaged one shows nothing, and is made anew when it is next wanted
 
 
-def notes_on(store: Folder, shas: Collection[str], names: Collection[str]) -> Iterator[str]:
+def notes_on(store: Folder, shas: Collection[str], names: Collection[str]) -> list[str]:
     """The notes of what these sources' files, and those brought beside them, hash to: their names under the store."""
-    for name in store.names(NOTES):
+
+    def goes(name: str) -> bool:
         try:
             noted = json.loads(store.read(name))
             text = json.dumps(noted["seen"], ensure_ascii=False)
-            if noted["sha256"] in shas or any(_speaks_of(text, source) for source in names):
-                yield name
+            return noted["sha256"] in shas or any(_speaks_of(text, source) for source in names)
         except (ValueError, KeyError, TypeError):
-            yield name  # cut short: worth nothing
+            return True  # cut short: worth nothing
         except FileNotFoundError:
-            continue  # a run was faster
+            return False  # a run was faster
+
+    noted = list(store.names(NOTES))
+    return [name for name, one in zip(noted, _several(goes, noted), strict=True) if one]
 
 
 def _speaks_of(seen: str, source: str) -> bool:
@@ -134,7 +149,13 @@ def _speaks_of(seen: str, source: str) -> bool:
     return f"/{PurePosixPath(source).with_suffix('').as_posix()}." in seen or f'/{source}"' in seen
 
 
-def remove(store: Folder, one: Made) -> int:
+def remove(store: Folder, gone: Sequence[Made]) -> int:
+    """Remove artifacts in the order of `made_from`, those that stand on others first; the bytes that they took."""
+    levels = [list(some) for _, some in groupby(gone, key=lambda one: (len(one.inputs or ()), one.stage in READERS))]
+    return sum(sum(_several(lambda one: _remove(store, one), level)) for level in levels)
+
+
+def _remove(store: Folder, one: Made) -> int:
     """Remove an artifact, its manifest last; the bytes that it took."""
     for file in sorted(one.files, key=lambda file: file == MANIFEST):
         store.remove(f"{one.folder}/{file}")

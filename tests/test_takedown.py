@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from datasets import remote
 from datasets.corrections import Correction, append_correction, read_corrections
+from datasets.diff import main as diff
 from datasets.folder import open_folder
 from datasets.index import read_dataset
 from datasets.lock import building
@@ -21,8 +24,11 @@ from datasets.verify import verify
 from datasets.versions import notes, read_version
 from flows.takedown import main, take_down
 from tasks.batch import Batch, Reject
+from tasks.report_page import funnel_of
 from tests.build_samples import bundle, judged, sha_of, small_npz
+from tests.s3_server import S3
 from tests.test_incremental import traces
+from tests.test_object_storage import mirrored
 from tests.test_shard_task import ONE_SPLIT, build, shards_of, tree
 
 WHEN = "2026-01-02T03:04:05+00:00"
@@ -87,9 +93,11 @@ def _page(report: Path) -> None:
     rejects = [
         {"source": r.source, "clip": r.clip, "stage": r.stage, "reason": r.reason, "fault": r.fault} for r in REJECTED
     ]
-    run = {"title": "t", "funnel": [{"name": "sources found", "count": 9, "losses": []}]}
+    steps = [asdict(step) for step in funnel_of(9, ["accepted"] * 2, REJECTED)]
+    run = {"title": "t", "funnel": steps}
     for name, value in (("run", run), ("clips", clips), ("rejects", rejects)):
-        (report / f"{name}.js").write_text(f"window.DUET=window.DUET||{{}};DUET.{name}={json.dumps(value)};\n")
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        (report / f"{name}.js").write_text(f"window.DUET=window.DUET||{{}};DUET.{name}={text};\n")
 
 
 @pytest.fixture
@@ -297,6 +305,29 @@ def test_a_takedown_can_be_taken_back(place: Path, capfd: pytest.CaptureFixture[
     assert len(standing(open_folder(out))) == 1
 
 
+def test_a_word_can_be_said_again_after_others_were_taken_out(place: Path) -> None:
+    path, key = place / "out" / "corrections.jsonl", FOOTAGE[3].clip.key
+    stayed = read_corrections(path)[1]
+    took(place, "a.mp4")
+    again = append_correction(path, lambda _: Correction(word="accept", clip=key, key=key))
+    assert read_corrections(path) == (stayed, again)
+    assert again.id != stayed.id
+
+
+def test_what_was_never_here_is_kept_out_and_changes_nothing(place: Path) -> None:
+    before = tree(place)
+    took(place, "5" * 64)
+    assert list(standing(open_folder(place / "out"))) == ["5" * 64]
+    assert {name for name, data in tree(place).items() if before.get(name) != data} == {"out/takedowns.jsonl"}
+
+
+def test_a_takedown_waits_for_no_build(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with building(place / "out"):
+        assert main([str(place / "out"), "a.mp4", "--store", str(place / "store")]) == 2
+    assert "want one build at a time" in capfd.readouterr().err
+    assert keys(place) == ALL
+
+
 def test_a_damaged_list_stops_everything(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     took(place, "c.mp4")
     path = place / "out" / "takedowns.jsonl"
@@ -321,3 +352,22 @@ def test_verify_names_a_damaged_version_and_a_takedown_that_is_not_finished(plac
     took(place)
     assert list((out / "versions" / "000001").glob("*")) == [], "nobody can tell what it shows"
     assert verify(out).problems == ()
+
+
+def test_at_addresses_it_is_the_same(place: Path, s3: S3, capfd: pytest.CaptureFixture[str]) -> None:
+    bucket = s3.bucket()
+    for name in ("out", "store"):
+        mirrored(place / name, f"{bucket}/{name}")
+    assert main([f"{bucket}/out", "kick.npz", "--store", f"{bucket}/store", "--json"]) == 0
+    assert set(json.loads(capfd.readouterr().out)["clips"]) == KICKED
+    there = {name: remote.read(f"{bucket}/{name}") for name, _ in remote.listing(bucket)}
+    assert not [
+        n for n, data in there.items() if "kick" in n or (b"kick" in data and not n.endswith("takedowns.jsonl"))
+    ]
+    assert verify(f"{bucket}/out").problems == ()
+    assert diff([f"{bucket}/out"]) == 1
+    assert f"{bucket}/out@2 (generation 2) -> {bucket}/out@3 (generation 3)" in capfd.readouterr().out
+    assert diff([f"{bucket}/out@3", f"{bucket}/out"]) == 0
+    took(place, "kick.npz")
+    here = {f"{top}/{name}" for top in ("out", "store") for name in tree(place / top)}
+    assert {name for name in here ^ set(there) if "/." not in name} == set()
