@@ -193,7 +193,8 @@ def secret_free(text: str) -> str:
         value = os.environ.get(name, "")
         if len(value) >= 4:
             text = text.replace(value, f"({name})")
-    return text
+    # An endpoint may have been given with a name and a password in it.
+    return re.sub(r"://[^/\s@]+@", "://", text)
 
 
 def endpoint() -> str:

@@ -117,10 +117,10 @@ def test_errors_name_the_address_and_no_credential(bucket: str, monkeypatch: pyt
         list(remote.listing("s3://no-bucket-of-ours"))
 
     def refuse(*_: object, **__: object) -> None:
-        raise RuntimeError(f"signed with {SECRET}")
+        raise RuntimeError(f"signed with {SECRET} for http://me:hunter2@host/x")
 
     monkeypatch.setattr(remote, "_filesystem", refuse)
-    with pytest.raises(OSError, match="signed with \\(AWS_SECRET_ACCESS_KEY\\)") as error:
+    with pytest.raises(OSError, match="signed with \\(AWS_SECRET_ACCESS_KEY\\) for http://host/x") as error:
         remote.stat(f"{bucket}/x")
     assert error.value.__cause__ is None
 
