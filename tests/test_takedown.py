@@ -61,6 +61,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(root=str(folder / "store"))
     first = judged(store, [*FOOTAGE[:3], DUETS[0]], motions=MOTIONS)
     build(first, folder / "out", ONE_SPLIT)
+    # One that was rejected: no table has its key, only the manifests tell whose it is.
+    judged(store, [bundle(source="a.mp4", start=300, verdict="rejected")])
     batch = judged(store, [*FOOTAGE, *DUETS, MEETING], motions=MOTIONS)
     build(Batch(items=batch.items, rejects=REJECTED), folder / "out", ONE_SPLIT)
     store.make(
