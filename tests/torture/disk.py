@@ -28,10 +28,11 @@ class _Mounted:
     """A mount for as long as this lasts."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._mounts = folder, 1
 
     def __exit__(self, *raised: object) -> None:
-        subprocess.run(["umount", "--lazy", str(self._folder)], check=True)
+        for _ in range(self._mounts):
+            subprocess.run(["umount", "--lazy", str(self._folder)], check=True)
 
 
 class Full(_Mounted):
@@ -80,5 +81,7 @@ class Bound(_Mounted):
 
     def read_only(self) -> None:
         """From now on nothing can be written through it, not even by root."""
-        # Files open for writing keep a plain remount busy; a bind mount's flag holds for what comes.
+        # A second mount over the first: files that are open for writing, such as a lock, keep that one busy.
+        subprocess.run(["mount", "--bind", str(self._folder), str(self._folder)], check=True)
+        self._mounts += 1
         subprocess.run(["mount", "-o", "remount,bind,ro", str(self._folder)], check=True)

@@ -81,6 +81,7 @@ class Launch:
         watched: dict[str, str] | None = None,
         own_server: bool = False,
     ) -> None:
+        self.place = place
         environment, module = dict(place.environment), "flows.build_dataset"
         if own_server:
             del environment["PREFECT_API_URL"]
@@ -166,10 +167,11 @@ class Launch:
 _LIVE: set[Launch] = set()
 
 
-def end_all() -> None:
-    """Leave no build behind."""
+def end_all(place: Place | None = None) -> None:
+    """Leave no build behind: none in a place, or none at all."""
     for launch in list(_LIVE):
-        launch.kill()
+        if place is None or launch.place == place:
+            launch.kill()
 
 
 def routes(folder: Path, shared: Path, names: list[str], environment: dict[str, str]) -> tuple[list[Route], list[str]]:

@@ -16,7 +16,7 @@ from tests.torture import events
 from tests.torture.damage import DAMAGES
 from tests.torture.disk import can_mount
 from tests.torture.events import Happened, Scene, Trouble
-from tests.torture.place import Launch, Place, Route
+from tests.torture.place import Launch, Place, Route, end_all
 from tests.torture.server import WarmServer
 
 
@@ -100,6 +100,7 @@ def _disturbed(scene: Scene, number: int, cards: list[Card], say: Callable[[str]
         try:
             one = card.play(scene)
         except (Trouble, RuntimeError, subprocess.SubprocessError) as error:
+            end_all(scene.place)
             # Its own fault; whether the build gets over those before it is still to be seen.
             judged.append(_judged(number, route, card.name, card.kill, "", f"{type(error).__name__}: {error}"))
             break
