@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datasets.npz import BAD_ZIP, read_npy
 from datasets.records import Motion
 from tasks.backends.plain_pickle import load_plain
 from tasks.ops.motion_layouts import layout_of, read_motion
 
 SUFFIXES = (".npz", ".pkl", ".npy")
 MAX_BYTES = 2 << 30
+# What unpacking a damaged entry raises; a RuntimeError wants a password.
+_DAMAGE = (ValueError, EOFError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 # Keys that some layout reads. Others (markers, images, object arrays of newer AMASS files) are not opened.
 _KEYS = {
     "poses", "trans", "betas", "gender", "mocap_framerate", "mocap_frame_rate", "root_orient", "pose_body",
@@ -115,7 +119,7 @@ def _keys(path: Path) -> Sequence[str]:
 def _open_npz(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except BAD_ZIP as error:
         raise ValueError(f"{path}: want an npz file, got something else ({error})") from error
 
 
@@ -130,8 +134,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             if name not in _KEYS:
                 continue
             try:
-                out[name] = np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
-            except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile, OSError) as error:
+                out[name] = read_npy(archive.read(entry))
+            except _DAMAGE as error:
                 raise ValueError(f"{path}: {name}: want a plain array, got {error}") from error
     return out
 
