@@ -28,7 +28,6 @@ from tasks.report_page import funnel_of
 from tests.build_samples import bundle, judged, sha_of, small_npz
 from tests.s3_server import S3
 from tests.test_incremental import traces
-from tests.test_object_storage import mirrored
 from tests.test_shard_task import ONE_SPLIT, build, shards_of, tree
 
 WHEN = "2026-01-02T03:04:05+00:00"
@@ -358,8 +357,8 @@ def test_verify_names_a_damaged_version_and_a_takedown_that_is_not_finished(plac
 
 def test_at_addresses_it_is_the_same(place: Path, s3: S3, capfd: pytest.CaptureFixture[str]) -> None:
     bucket = s3.bucket()
-    for name in ("out", "store"):
-        mirrored(place / name, f"{bucket}/{name}")
+    for name, data in tree(place).items():
+        remote.put(f"{bucket}/{name}", data)
     assert main([f"{bucket}/out", "kick.npz", "--store", f"{bucket}/store", "--json"]) == 0
     assert set(json.loads(capfd.readouterr().out)["clips"]) == KICKED
     there = {name: remote.read(f"{bucket}/{name}") for name, _ in remote.listing(bucket)}
