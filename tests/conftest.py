@@ -56,6 +56,12 @@ def s3(s3_of_session: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3
 
 
 @pytest.fixture
+def bucket(s3: S3) -> str:
+    """The address of an empty bucket."""
+    return s3.bucket()
+
+
+@pytest.fixture
 def here(prefect_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Flows that this process runs use the tests' server."""
     from tests.prefect_server import used

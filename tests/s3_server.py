@@ -93,3 +93,21 @@ def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
             return
         time.sleep(0.1)
     raise RuntimeError(f"moto's server did not answer: {log.read_text(errors='replace')[-2000:]}")
+
+
+@contextlib.contextmanager
+def asked(s3: S3, of: str) -> Iterator[Counter[str]]:
+    """How many requests of each kind on addresses with this in them were made in the block."""
+    count: Counter[str] = Counter()
+    before = s3.requests(of)
+    yield count
+    count.update(s3.requests(of) - before)
+
+
+def mirrored(folder: Path, address: str) -> None:
+    """Every file of a folder put below an address."""
+    from datasets import remote
+
+    for path in folder.rglob("*"):
+        if path.is_file():
+            remote.put(f"{address}/{path.relative_to(folder).as_posix()}", path.read_bytes())

@@ -24,9 +24,8 @@ from datasets.verify import main as verify
 from flows.build_dataset import main
 from tests.brought_video import add_boxes, add_keypoints, add_masks, drawn
 from tests.prefect_server import Server
-from tests.s3_server import S3, SECRET
+from tests.s3_server import S3, SECRET, mirrored
 from tests.test_brought_runs import SETTINGS
-from tests.test_object_storage import mirrored
 from tests.tiny_runs import ROOT, TINY, Done, command, digests, environment, run_here, tiny_motion
 
 pytestmark = pytest.mark.usefixtures("here", "s3")

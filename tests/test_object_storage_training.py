@@ -11,9 +11,8 @@ torch = pytest.importorskip("torch")
 
 from model.config import to_json  # noqa: E402
 from model.train import main  # noqa: E402
-from tests.s3_server import S3  # noqa: E402
+from tests.s3_server import S3, mirrored  # noqa: E402
 from tests.small_runs import small_run, write_shards  # noqa: E402
-from tests.test_object_storage import mirrored  # noqa: E402
 
 
 def losses(shards: str, out: Path, capsys: pytest.CaptureFixture[str]) -> list[float]:
