@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.tiny_runs import ROOT
-from tests.torture.disk import can_mount
+from tests.torture.disk import can_mount, unmount_all
 from tests.torture.place import Route, end_all, routes
 from tests.torture.server import WarmServer
 from tests.torture.trial import CARDS, Judged, deck, try_once
@@ -67,7 +67,8 @@ class Campaign:
         finally:
             end_all()
             for server in servers:
-                server.kill()
+                server.close()
+            unmount_all(self._folder)
 
     def say(self, text: str) -> None:
         """A line of progress."""

@@ -24,6 +24,14 @@ def can_mount() -> str:
     return ""
 
 
+def unmount_all(folder: Path) -> None:
+    """Take away what events that were cut short left mounted under a folder."""
+    places = [line.split(" ")[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in places:
+        if Path(place).is_relative_to(folder):
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
 class _Mounted:
     """A mount for as long as this lasts."""
 

@@ -35,9 +35,12 @@ class WarmServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises RuntimeError when it does not."""
+        if self._closed:
+            return
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
         with (self._home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -56,6 +59,11 @@ class WarmServer:
                 time.sleep(0.2)
         said = (self._home / "server.log").read_text(errors="replace")[-2000:]
         raise RuntimeError(f"Prefect's server did not answer at {self.address}: {said}")
+
+    def close(self) -> None:
+        """End it for good: an event that is cut short would start it again."""
+        self._closed = True
+        self.kill()
 
     def kill(self) -> None:
         """kill -9, of all that it started too."""
