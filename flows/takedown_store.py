@@ -33,7 +33,8 @@ _SCENE_MOTION = re.compile(r"[0-9]+/motion\.npz")
 # Stages that read sources: their part begins with the sha256 of what they read.
 READERS = ("probe", "motion")
 AT_A_TIME = 16
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,7 +212,7 @@ def decayed(path: Path) -> None:
         pytest.param(["shards/train-000000.tar"], Path.touch, 0, id="a shard only touched"),
         pytest.param(["shards/train-000000.json"], flipped, 1, id="a bit of a sidecar"),
         pytest.param(["shards/train-000000.json"], Path.unlink, 1, id="a sidecar gone"),
-        pytest.param(["shards/train-000000.json", "shards/train-000000.tar"], Path.unlink, 1, id="a shard with its own"),
+        pytest.param(["shards/train-000000.json", "shards/train-000000.tar"], Path.unlink, 1, id="both of them"),
         pytest.param(["index.parquet"], Path.unlink, 0, id="the index gone"),
         pytest.param(["rejects.parquet"], flipped, 0, id="the rejects"),
         pytest.param(["dataset.json"], flipped, 0, id="a bit of what was committed"),

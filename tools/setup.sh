@@ -65,10 +65,11 @@ $venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes 
 # sam2 comes as source whose build imports torch: it goes last, into the environment that by then has torch.
 awk '/^[^ ]/ { keep = !/^sam2==/ } keep' "$lock" > "$bootstrap/most.txt"
 awk '/^[^ ]/ { keep = /^sam2==/ } keep' "$lock" > "$bootstrap/sam2.txt"
+# Compiled once here; else, where Python may not write beside its modules, every process compiles them again: seconds each.
 say "installing $(grep -c '^[a-z]' "$lock") packages from $lock (several GB the first time)"
 export SAM2_BUILD_CUDA=0
-$venv/bin/uv pip sync -q --python $venv/bin/python --require-hashes "$bootstrap/most.txt"
-$venv/bin/uv pip install -q --python $venv/bin/python --require-hashes --no-deps --no-build-isolation -r "$bootstrap/sam2.txt"
+$venv/bin/uv pip sync -q --compile-bytecode --python $venv/bin/python --require-hashes "$bootstrap/most.txt"
+$venv/bin/uv pip install -q --compile-bytecode --python $venv/bin/python --require-hashes --no-deps --no-build-isolation -r "$bootstrap/sam2.txt"
 $venv/bin/python - <<'P'
 import cv2, torch, torchvision.ops, sam2.sam2_video_predictor  # noqa: F401, E401
 import datasets
