@@ -67,7 +67,7 @@ class Brought:
 
 
 def beside(video: str | Path) -> Beside:
-    """The files beside a video. Raises PerceptionError when two of one kind are there.
+    """The files beside a video. Raises PerceptionError when two of one kind are there, or one that is no plain file.
 
     A name too long for the ending to be put to it has no such file (os.path says so, where pathlib raises).
     """
@@ -78,6 +78,10 @@ def beside(video: str | Path) -> Beside:
         path = stem.with_name(stem.name + ending)
         if os.path.isdir(path) if ending == ".masks" else os.path.isfile(path):
             found.setdefault(kind, []).append(path)
+        elif os.path.lexists(path) and not (os.path.isdir(path) or os.path.isfile(path)):
+            raise PerceptionError(
+                f"{path.name}: want a plain file, got a pipe, a device or a broken link; move it away"
+            )
     if "masks" not in found:
         sav = (stem.with_name(stem.name + ending) for ending in SAV_ENDINGS)
         found["masks"] = [path for path in sav if os.path.isfile(path) and _holds_masklets(path)][:1]

@@ -99,6 +99,8 @@ def _frames_of(person: Path, name: str) -> dict[int, Path]:
     for path in _entries(person):
         if path.suffix.lower() != ".png" or not path.is_file():
             raise PerceptionError(f"{name}/{path.name}: want PNG files only, got something else; move it away")
+        if (size := path.stat().st_size) > MAX_PNG_BYTES:
+            raise PerceptionError(f"{name}/{path.name}: want at most {MAX_PNG_BYTES} bytes, got {size}")
         digits = _LAST_DIGITS.search(path.stem)
         if digits is None or int(digits[1]) > MAX_FRAME:
             raise PerceptionError(f"{name}/{path.name}: want a name that ends in the frame (00012.png), got none")
@@ -115,8 +117,6 @@ def _frames_of(person: Path, name: str) -> dict[int, Path]:
 
 def _read_png(path: Path, name: str, size: tuple[int, int] | None) -> np.ndarray:
     """One mask, (h, w) bool. Nothing is decoded before its size is known to be right."""
-    if path.stat().st_size > MAX_PNG_BYTES:
-        raise PerceptionError(f"{name}: want at most {MAX_PNG_BYTES} bytes, got {path.stat().st_size}")
     try:
         with Image.open(path, formats=("PNG",)) as picture:
             got = picture.height, picture.width

@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import remote, remote_store
+from datasets import remote, remote_scratch, remote_store
 from datasets.plain import to_plain
 from datasets.records import Artifact
 
@@ -112,6 +112,20 @@ class Store:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return Artifact(key=key, path=str(final)), False
+
+    @contextlib.contextmanager
+    def aside(self, name: str) -> Iterator[Path]:
+        """A new folder on the disk that artifacts are made on, gone afterwards; `sweep` removes a killed process'."""
+        if self.remote:
+            with remote_scratch.aside() as folder:
+                yield folder
+            return
+        path = Path(self.root) / ".tmp" / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        path.mkdir(parents=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
     def sweep(self, *, older_than_s: float, now_s: float) -> int:
         """Remove what killed writers left under .tmp for longer than this; gives how many. Live writers are younger."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from datasets.perception import Boxes, Keypoints, MaskTracks
 from datasets.records import Clip, Source, load_record
-from datasets.video import stored_geometry
+from tasks.backends.sandbox import Limits
 from tasks.batch import Item
+from tasks.bring_file import frame_from, geometry_in
+from tasks.fence import Fence
 from tasks.ops.placing import Frame, Placing, place
 from tasks.probe import source_of
 from tasks.source_files import video_here
@@ -21,6 +25,8 @@ R = TypeVar("R")
 FILE = "brought.npz"
 # Boxes whose person is less to be seen than this are no sight of anybody; metrics leave such frames out too.
 LEAST_VISIBLE = 0.1
+# For a video's first picture: `probe` decoded all of it within its own limits.
+_LOOK = Limits(budget_s=600, memory_mb=16384)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,15 +62,15 @@ def has(carried: Collection[str], names: Collection[str]) -> bool:
 
 
 def frame_of(video: str, source: Source) -> Frame:
-    """How a source's pictures are stored, and how they are upright. Raises VideoError."""
-    geometry = stored_geometry(video)
-    return Frame(
-        coded=geometry.coded,
-        square=geometry.square,
-        quarter_turns=geometry.quarter_turns,
-        mirrored=geometry.mirrored,
-        upright=(source.height, source.width),
-    )
+    """How a source's pictures are stored, and how they are upright. Raises VideoError, OSError, Crashed."""
+    state = os.stat(video)
+    return frame_from(_geometry(video, state.st_size, state.st_mtime_ns), source)
+
+
+@lru_cache(maxsize=64)
+def _geometry(video: str, size: int, mtime_ns: int) -> dict[str, Any]:
+    """Of the file in this state, behind the fence; held for a source's clips and for all that they have of it."""
+    return dict(Fence(stage="bring", name=Path(video).name, limits=_LOOK, reads=(video,)).call(geometry_in, video))
 
 
 def boxes_in(item: Item, clip: Clip) -> Rows | None:

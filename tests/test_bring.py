@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,14 @@ import pytest
 
 from datasets.masks import Masks
 from datasets.records import Detections, People, Poses, Segments, Tracklets, load_record
+from datasets.store import Store, content_key
 from flows.plan import forecast, weights_of
 from flows.run import Options, prepare
-from tasks import bring
+from tasks import bring, probe
+from tasks.batch import Batch, Env
 from tasks.clips import cast_of, people_of
 from tasks.judge import sample_of
-from tests import tiny_weights
+from tests import fenced_calls, tiny_weights
 from tests.brought_video import ESTIMATOR, FRAMES, Route, add_boxes, add_keypoints, add_masks, costs, drawn
 
 ALL = (add_boxes, add_keypoints, add_masks)
@@ -274,6 +278,82 @@ def test_a_bad_file_rejects_its_source_alone(place, file, content, said):
     assert (reject.source, reject.clip, reject.stage, reject.fault) == ("two.mp4", "", "bring", True)
     assert said in reject.reason
     assert str(folder) not in reject.reason
+
+
+@pytest.mark.parametrize(
+    ("step", "does", "given", "said"),
+    [
+        pytest.param("roles_in", "segfault", (), r"its reader crashed \(SIGSEGV\)", id="a crash, looking"),
+        pytest.param("bring_into", "abort", (), r"its reader crashed \(SIGABRT\)", id="a crash"),
+        pytest.param("roles_in", "hang", (), r"done within 2 s.* bring\.budget_s$", id="a hang, looking"),
+        pytest.param("bring_into", "hang", (), r"done within 2 s.* bring\.budget_s$", id="a hang"),
+        pytest.param("roles_in", "grow", (4000,), r"at most 2000 MB.* bring\.memory_mb$", id="memory, looking"),
+        pytest.param("bring_into", "grow", (4000,), r"at most 2000 MB.* bring\.memory_mb$", id="memory"),
+        pytest.param("roles_in", "double", (2,), "want what is in it from its reader", id="a forged answer"),
+        pytest.param(
+            "bring_into", "fail", ("AttributeError", "x"), r"cannot be read \(AttributeError: x\)", id="another error"
+        ),
+    ],
+)
+def test_what_a_file_does_to_its_reader_rejects_its_source_alone(place, monkeypatch, step, does, given, said):
+    folder, truth = place
+    shutil.copy(folder / "in" / "two.mp4", folder / "in" / "good.mp4")
+    with (folder / "in" / "good.mp4").open("ab") as more:
+        more.write(bytes(8))  # other bytes: a source of its own
+    add_boxes(folder / "in", truth)
+    monkeypatch.setattr(bring, step, partial(fenced_calls.instead, does, given))
+    monkeypatch.setattr(bring, "_S_PER_FILE", 0.0)
+    env, config = Env(store=Store(str(folder / "store")), download=False), bring.Config(budget_s=2, memory_mb=2000)
+    videos = [folder / "in" / "two.mp4", folder / "in" / "good.mp4"]
+    batch = Batch(items=tuple(probe.source_item(video, video.name, env.store) for video in videos))
+    done = bring.bring.fn(probe.probe.fn(batch, probe.Config(), env), config, env)
+    assert [item.source for item in done.items] == ["good.mp4"]
+    (reject,) = done.rejects
+    assert (reject.source, reject.stage, reject.fault) == ("two.mp4", "bring", True)
+    assert re.search(f"^two\\.mot\\.txt: .*{said}", reject.reason), reject.reason
+    assert not list((folder / "store" / ".tmp").iterdir()), "nothing half made is left"
+    # The driver, which looks for what weights are needed, goes on too.
+    assert bool(bring.artifacts_brought(videos[0], config))
+
+
+def test_what_stands_beside_a_video_is_read_behind_the_fence_only(place, monkeypatch):
+    folder, truth = place
+    for add in ALL:
+        add(folder / "in", truth)
+
+    def refuse(*_, **__):
+        raise AssertionError("read in this process")
+
+    for reader in ("perception.read_text", "perception_mot.read_text", "perception_masks._read_png"):
+        monkeypatch.setattr(f"datasets.{reader}", refuse)
+    monkeypatch.setattr("datasets.video_geometry.open_video", refuse)
+    done = Route(folder).run(folder / "in" / "two.mp4", until="segment")
+    assert not done.rejects
+    assert len(done.items) == 1
+
+
+def test_pictures_may_be_links(place):
+    """As where a folder of masks is made of links to a larger collection."""
+    folder, truth = place
+    add_masks(folder / "elsewhere", truth)
+    there, masks = folder / "elsewhere" / "two.masks", folder / "in" / "two.masks"
+    masks.mkdir()
+    (masks / "01").symlink_to(there / "01")
+    (masks / "02").mkdir()
+    for picture in (there / "02").iterdir():
+        (masks / "02" / picture.name).symlink_to(picture)
+    (item,) = Route(folder).run(folder / "in" / "two.mp4", until="bring").items
+    assert set(item.artifacts) == {"probe", "brought_tracks", "brought_masks"}
+
+
+def test_limits_change_no_key():
+    configs = (bring.Config(), bring.Config(budget_s=9, memory_mb=999), bring.Config(fill_s=1))
+    keys = [content_key("bring", 1, config, [], {}) for config in configs]
+    assert keys[0] == keys[1] != keys[2]
+    # As before there were limits: what is in stores stays.
+    assert keys[0] == content_key("bring", 1, {"use": True, "fill_s": 0.25}, [], {})
+    with pytest.raises(ValueError, match="bring: want budget_s above 0 and memory_mb of 512 or more"):
+        bring.Config(budget_s=0)
 
 
 def test_nothing_is_brought_when_told_not_to(place):

@@ -33,7 +33,7 @@ def as_expected(report: building.Report, asked: list[str], least: int) -> None:
 
 def test_videos(place) -> None:
     root, canary, asked = place
-    as_expected(building.read_footage(root, canary), asked, 70)
+    as_expected(building.read_footage(root, canary), asked, 85)
 
 
 def test_motions_and_scenes(place, prefect_server) -> None:

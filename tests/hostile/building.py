@@ -25,7 +25,7 @@ from flows.sources import find_sources
 from tasks import bring, probe, shots
 from tasks.batch import Env
 from tests import tiny_weights
-from tests.hostile import motions, usage, videos
+from tests.hostile import beside, motions, usage, videos
 from tests.hostile import shards as tars
 from tests.hostile.case import Canary, Case
 from tests.prefect_server import Server
@@ -35,7 +35,7 @@ WEIGHTS = ("rtmdet-nano", "rtmpose-m", "reid-0248", "yunet")
 # Test-made networks, and a judge who takes whoever they find: what counts is which file is read.
 FOOTAGE = (
     "pose.estimator=rtmpose-m", "refine.estimator=none", "identify.looks=0", "shots.min_s=0.1", "judge.min_height=0",
-    "judge.min_coverage=0", "judge.min_body=0",
+    "judge.min_coverage=0", "judge.min_body=0", f"bring.memory_mb={beside.MEMORY_MB}",
 )  # fmt: skip
 MOTION = (*TINY, "motion.compose=each", "judge.min_people=1")
 LOOKED_AT = ("8k.mp4", "frozen.mp4")
@@ -110,7 +110,7 @@ def make(cases: Sequence[Case], folder: Path) -> None:
 def footage(server: Server, root: Path, canary: Canary) -> Report:
     """The videos, through one run."""
     tiny_weights.write(root / "weights", WEIGHTS)
-    cases = videos.cases(canary)
+    cases = [*videos.cases(canary), *beside.cases(canary)]
     make(cases, root / "footage" / "in")
     more = ("--preset", "light", "--weights", root / "weights")
     return _built(server, root / "footage", cases, more, FOOTAGE, canary)
@@ -118,13 +118,14 @@ def footage(server: Server, root: Path, canary: Canary) -> Report:
 
 def read_footage(root: Path, canary: Canary) -> Report:
     """The videos through the stages that open them, in this process: what a run does, without its networks."""
-    cases = videos.cases(canary)
+    cases = [*videos.cases(canary), *beside.cases(canary)]
     place = root / "read"
     make(cases, place / "in")
     env = Env(store=Store(str(place / "store")))
     files = find_sources([str(place / "in")], kinds=["video"])
     taken = take_in(files, lambda file: probe.source_item(file.path, file.name, env.store), stage="probe")
-    probed = bring.bring.fn(probe.probe.fn(taken, probe.Config(), env), bring.Config(), env)
+    brought = bring.Config(memory_mb=beside.MEMORY_MB)
+    probed = bring.bring.fn(probe.probe.fn(taken, probe.Config(), env), brought, env)
     read = shots.shots.fn(probed, shots.Config(min_s=0.1), env)
     reasons: dict[str, str] = {}
     for reject in read.rejects:

@@ -21,6 +21,7 @@ def cases() -> list[Case]:
         "--set shots.min_s=1e999": "want a number",
         "--set probe.max_pixels=-1": "max_pixels, max_expansion and max_hold_s above 0",
         "--set probe.budget_s=0": "probe: want budget_s above 0",
+        "--set bring.budget_s=0": "bring: want budget_s above 0",
         "--set shots.memory_mb=1": "shots: want budget_s above 0 and memory_mb of 512",
         "--set __class__.x=1": "want one of the stages",
         "--set shots.__init__=1": "no field",
