@@ -129,6 +129,8 @@ def test_footage_comes_with_what_stands_beside_it(s3: S3, tmp_path: Path, capfd:
         add(folder, truth)
     drawn(folder, frames=30, name="bad")
     (folder / "bad.mot.txt").write_text("1,1,5,5,nan,4\n")
+    drawn(folder, frames=20, name="deep")
+    (folder / "deep.masks.json").write_text("[" * 100_000)
     (folder / "broken.mp4").write_bytes(b"no video at all")
     (folder / "broken.mot.txt").write_text("nor boxes\n")
     (tmp_path / "none").mkdir()
