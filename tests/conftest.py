@@ -46,11 +46,15 @@ def s3_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 @pytest.fixture
 def s3(s3_of_session: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
     """The server, its credentials in the environment, and local copies in a folder of the test's own."""
+    import s3fs
+
     from datasets import remote_source
 
     for name, value in s3_of_session.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DUETFLOW_SCRATCH", str(tmp_path / "scratch"))
+    # A connection that an earlier test made without these credentials stays without them.
+    s3fs.S3FileSystem.clear_instance_cache()
     remote_source.forget()
     return s3_of_session
 

@@ -41,7 +41,7 @@ USAGE = [
     ),
     pytest.param(["videos", "--runner", "threads:0"], ["threads:N", "'threads:0'"], id="no threads"),
     pytest.param(["videos", "--runner", "cluster"], ["processes:N", "'cluster'"], id="unknown runner"),
-    pytest.param(["videos", "--runner", "threads://x"], ["dask://ADDRESS"], id="an address for threads"),
+    pytest.param(["videos", "--runner", "threads://x"], ["dask://HOST:PORT"], id="an address for threads"),
     pytest.param(["videos", "--limit", "0"], ["--limit 0", "1 or more"], id="limit of nothing"),
     pytest.param(["videos", "--seed", "-1"], ["--seed -1", "0 or more"], id="negative seed"),
     pytest.param(["videos", "--max-failed-fraction", "2"], ["0 to 1", "got 2"], id="more than all may fail"),
@@ -49,7 +49,7 @@ USAGE = [
     pytest.param(["videos", "--weights", "nowhere"], ["--weights nowhere", "no such folder"], id="no weights folder"),
     pytest.param(["videos", "--out", "full"], ["--out full", "other files", "letter.txt"], id="OUT with other files"),
     pytest.param(["videos", "--out", "full/letter.txt"], ["want a folder", "got a file"], id="OUT is a file"),
-    pytest.param(["videos", "--out", "s3://bucket/x"], ["a folder of this machine"], id="OUT is an address"),
+    pytest.param(["videos", "--out", "gs://bucket/x"], ["s3://"], id="OUT is an address"),
     pytest.param(["videos", "--out", "o", "--store", "o"], ["another folder than --store"], id="OUT is STORE"),
 ]
 

@@ -90,7 +90,7 @@ def test_a_killed_node_costs_at_most_its_work_in_flight(cluster, motions, tmp_pa
     assert render["ran"] + render["reused"] == summary["clips"]
     assert render["reused"], "what the killed node had finished was taken from the store by the other"
     cut_short = [path.name for path in (store / ".tmp").glob("*")]
-    assert len(cut_short) == 1, "a node of one core is in the middle of one artifact"
+    assert len(cut_short) <= 1, "a node of one core is in the middle of one artifact at most"
     if not UNDISTURBED:
         alone = run_here(capfd, motions, "--out", tmp_path / "alone", "--store", tmp_path / "other", settings=SETTINGS)
         assert alone.code == 0, alone.err

@@ -73,7 +73,7 @@ def test_too_many_failures_end_red_and_nothing_is_lost(place, capfd):
     }  # fmt: skip
     assert summary["accepted"] + summary["review"] == 1
     assert summary["stages"]["render"]["ran"] == 1
-    assert set(summary["stages"]["render"]) == {"ran", "reused", "seconds"}
+    assert set(summary["stages"]["render"]) == {"ran", "reused", "seconds", "frames"}
     turned_away = rejects(place / "out")
     assert turned_away["x-copy.npz", "motion"] == "same bytes as m0.npz"
     assert "y-broken.npz" in turned_away["y-broken.npz", "motion"]
@@ -88,7 +88,7 @@ def test_too_many_failures_end_red_and_nothing_is_lost(place, capfd):
 def test_the_same_failures_are_fine_where_they_are_allowed(place, capfd):
     done = build(capfd, place, "out", "--max-failed-fraction", "0.4")
     assert done.code == 0
-    assert done.summary["stages"]["render"] == {"ran": 0, "reused": 1, "seconds": pytest.approx(0, abs=5)}
+    assert done.summary["stages"]["render"] == {"ran": 0, "reused": 1, "seconds": pytest.approx(0, abs=5), "frames": 0}
 
 
 def test_after_a_run_the_plan_reuses(place, capfd):
