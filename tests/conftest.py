@@ -88,4 +88,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Prefect leaves threads behind that a forked child cannot join at its end, so that it exits with 1; and other tests
     fork (DataLoader workers, downloads side by side). A training process never runs flows.
     """
-    items.sort(key=lambda item: "here" in getattr(item, "fixturenames", ()))
+    # tests/test_torture.py's `place` builds in this process once.
+    items.sort(key=lambda item: bool({"here", "place"} & set(getattr(item, "fixturenames", ()))))
