@@ -88,5 +88,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Prefect leaves threads behind that a forked child cannot join at its end, so that it exits with 1; and other tests
     fork (DataLoader workers, downloads side by side). A training process never runs flows.
     """
-    # tests/test_torture.py's `place` builds in this process once.
-    items.sort(key=lambda item: bool({"here", "place"} & set(getattr(item, "fixturenames", ()))))
+
+    def builds_here(item: pytest.Item) -> bool:
+        # The torture tests' `place` is built in this process, before any of them asks for `here`.
+        return "here" in getattr(item, "fixturenames", ()) or item.path.name == "test_torture.py"
+
+    items.sort(key=builds_here)

@@ -35,7 +35,7 @@ def prefect(server: Server, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def deployments(prefect_server, tmp_path_factory) -> Iterator[dict[str, dict[str, Any]]]:
     """All of prefect.yaml deployed, and a worker at work."""
-    prefect(prefect_server, "work-pool", "create", POOL, "--type", "process")
+    prefect(prefect_server, "work-pool", "create", POOL, "--type", "process", "--overwrite")
     prefect(prefect_server, "deploy", "--all")
     log = tmp_path_factory.mktemp("worker") / "worker.log"
     with log.open("wb") as out:
