@@ -23,11 +23,12 @@ from tasks.frames import FRAMES
 from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.corrections import REFINED, heed
 from tasks.ops.own_boxes import expected_boxes, own_rows, settle_boxes
+from tasks.ops.own_boxes_in_contact import contact_boxes
 from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 16
+VERSION = 17
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -67,6 +68,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     people = _masked(item, people, config, env)
     if not has(item.artifacts, KEYPOINTS):
         people = _posed(item, people, config, env)
+    if not has(item.artifacts, MASKS):
+        people = contact_boxes(people, *_tracked(item), fps=float(clip_record(item).fps))
     save_record(people, out / "people.npz")
 
 
@@ -74,12 +77,18 @@ def _masked(item: Item, people: People, config: Config, env: Env) -> People:
     """Masks again, and the boxes that go with them; masks that came with the source stand, with their boxes."""
     if not people.num_people or has(item.artifacts, MASKS):
         return people
-    found = load_record(Tracklets, item.folder("track") / "tracklets.npz")
-    camera = load_record(CameraMotion, item.folder("track") / "camera.npz")
+    found, to_first = _tracked(item)
     rows = own_rows(people, found)
-    expected = expected_boxes(found, rows, to_first_frame(camera.step.astype(np.float64)))
+    expected = expected_boxes(found, rows, to_first)
     again = people if config.masks == "keep" else _cut_again(item, people, config, env)
     return settle_boxes(again, found, rows, expected)
+
+
+def _tracked(item: Item) -> tuple[Tracklets, np.ndarray]:
+    """The boxes that were found, and the camera's way (T, 2, 3) back to the first frame."""
+    camera = load_record(CameraMotion, item.folder("track") / "camera.npz")
+    found = load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    return found, to_first_frame(camera.step.astype(np.float64))
 
 
 def _cut_again(item: Item, people: People, config: Config, env: Env) -> People:

@@ -51,6 +51,29 @@ def expected_boxes(found: Tracklets, rows: np.ndarray, to_first: np.ndarray) -> 
     return out
 
 
+def found_boxes(found: Tracklets, rows: np.ndarray) -> np.ndarray:
+    """(P, T, 4) the boxes of rows (P, T) of `own_rows`; NaN for -1."""
+    out = np.full((*rows.shape, 4), np.nan)
+    out[rows >= 0] = found.box[rows[rows >= 0]]
+    return out
+
+
+def shared_boxes(without: np.ndarray, found: Tracklets, expected: np.ndarray) -> np.ndarray:
+    """(P, T, 4) the found box that holds someone of whom none was found, without (P, T), together with somebody else.
+
+    It is the one that covers most of where they should be, expected (P, T, 4) of `expected_boxes`; NaN where none
+    covers the share COVERED of that.
+    """
+    out = np.full(expected.shape, np.nan)
+    starts = np.searchsorted(found.frame, np.arange(without.shape[1] + 1))
+    for p, t in zip(*np.nonzero(without), strict=True):
+        here = found.box[starts[t] : starts[t + 1]]
+        share = covered(expected[p, t][None], here)[0]  # NaN, whom nobody ever found, is covered by nothing
+        if share.max(initial=0) >= COVERED:
+            out[p, t] = here[share.argmax()]
+    return out
+
+
 def settle_boxes(people: People, found: Tracklets, rows: np.ndarray, expected: np.ndarray) -> People:
     """The people, whose masks were made again, with boxes that both the detector and the mask speak for.
 
@@ -64,7 +87,7 @@ def settle_boxes(people: People, found: Tracklets, rows: np.ndarray, expected: n
     """
     box, visible = people.box.copy(), people.visible.copy()
     areas = people.mask.areas().reshape(people.present.shape)
-    starts = np.searchsorted(found.frame, np.arange(people.num_frames + 1))
+    shared = shared_boxes(people.present & (rows < 0), found, expected)
     for p, t in zip(*np.nonzero(people.present), strict=True):
         own = rows[p, t]
         if own >= 0:
@@ -72,11 +95,9 @@ def settle_boxes(people: People, found: Tracklets, rows: np.ndarray, expected: n
             agree = people.visible[p, t] >= LEAST_SEEN and _iou(seen, box[p, t]) >= AGREE
             box[p, t] = (seen + box[p, t]) / 2 if agree else seen
         else:
-            here = found.box[starts[t] : starts[t + 1]]
-            share = covered(expected[p, t][None], here)[0]  # NaN, whom nobody ever found, is covered by nothing
-            if not share.max(initial=0) >= COVERED:
+            if np.isnan(shared[p, t, 0]):
                 continue
-            both = (here[share.argmax()] + expected[p, t]) / 2
+            both = (shared[p, t] + expected[p, t]) / 2
             width, height = expected[p, t, 2:] - expected[p, t, :2]
             box[p, t] = (both + box[p, t]) / 2 if areas[p, t] >= LEAST_MASK * width * height else both
         visible[p, t] = max(visible[p, t], LEAST_SEEN)
