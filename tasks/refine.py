@@ -68,7 +68,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     people = _masked(item, people, config, env)
     if not has(item.artifacts, KEYPOINTS):
         people = _posed(item, people, config, env)
-    if not has(item.artifacts, MASKS):
+    if config.masks != "keep" and not has(item.artifacts, MASKS):
+        # From all frames, as the masks were: with nothing made again, a word about some frames changes those alone.
         people = contact_boxes(people, *_tracked(item), fps=float(clip_record(item).fps))
     save_record(people, out / "people.npz")
 
