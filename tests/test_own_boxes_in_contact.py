@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from datasets.masks import Masks
-from datasets.records import People, Tracklets
+from datasets.records import CameraMotion, People, Tracklets, load_record, save_record
+from datasets.store import Store
+from tasks import refine
+from tasks.batch import Env
+from tasks.ops.boxes import paired_iou
 from tasks.ops.own_boxes import expected_boxes, own_rows, settle_boxes
 from tasks.ops.own_boxes_in_contact import CLEAR, FOUND, MASK, POSE, SHARED, Reach, contact_boxes, side_line
+from tests.draw_people import Figure, draw_clip, store_clip
 
 T, FPS, SIZE = 48, 24.0, (240, 400)
 HEIGHT = 120.0
@@ -256,3 +263,43 @@ def test_twice_the_frames_give_the_same_line() -> None:
     half = side_line(*twice(slow, inside, outside), hurry=10 / 48**2)
     whole = side_line(slow, inside, outside, hurry=10 / 24**2)
     assert (half[::2] + half[1::2])[5:-5] / 2 == pytest.approx(whole[5:-5], abs=0.01)
+
+
+def refined(folder: Path, masks: Literal["light", "keep"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two who walk past each other, through the stage: the boxes (T, 4) of the one behind, the true whole ones, and in
+    which frames (T,) no box of theirs is found."""
+    figures = Figure(start=(0.25, 0.85), stop=(0.75, 0.85)), Figure(start=(0.75, 0.92), stop=(0.25, 0.92), height=0.66)
+    people, pictures = draw_clip(figures, frames=40)
+    lost = people.visible[0] < 0.8
+    rows = [(t, people.box[p, t]) for t in range(40) for p in range(2) if p or not lost[t]]
+    found = Tracklets(
+        frame=np.array([t for t, _ in rows], np.int32),
+        box=np.array([box for _, box in rows], np.float32),
+        score=np.full(len(rows), 0.9, np.float32),
+        tracklet=np.zeros(len(rows), np.int32),
+        embedding=np.zeros((len(rows), 1), np.float32),
+    )
+    store = Store(str(folder))
+    item = store_clip(store, "drawn", people, pictures)
+
+    def tracked(out: Path) -> None:
+        save_record(found, out / "tracklets.npz")
+        save_record(CameraMotion(step=np.tile(np.eye(2, 3, dtype=np.float32), (40, 1, 1))), out / "camera.npz")
+
+    track, _ = store.make("track", "a" * 32, tracked)
+    bind, _ = store.make("bind", "b" * 32, lambda out: save_record(people, out / "people.npz"))
+    item = replace(item, artifacts={**item.artifacts, "track": track, "bind": bind})
+    config = refine.Config(repair=False, masks=masks, estimator=None, smooth=False)
+    refine.compute(item, config, Env(store=store, weights="", download=False, threads=1), folder)
+    return load_record(People, folder / "people.npz").box[0], draw_clip(figures[:1], frames=40)[0].box[0], lost
+
+
+def test_the_stage_ends_with_these_boxes(tmp_path: Path) -> None:
+    box, whole, lost = refined(tmp_path, "light")
+    assert lost.sum() > 5
+    assert paired_iou(box[lost], whole[lost]).min() > 0.9
+
+
+def test_where_masks_are_kept_the_settled_boxes_are_too(tmp_path: Path) -> None:
+    box, whole, lost = refined(tmp_path, "keep")
+    assert paired_iou(box[lost], whole[lost]).min() < 0.8
