@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,13 +13,17 @@ from prefect.cache_policies import NO_CACHE
 from datasets.records import CameraMotion, Poses, Segments, Tracklets, load_record, save_record
 from tasks.batch import Batch, Env, Item, Refused, Stage
 from tasks.brought import KEYPOINTS, TRACKS, has, poses_have_ids
-from tasks.clips import clip_record
-from tasks.ops.bind import Rules
+from tasks.clips import clip_of, clip_record
+from tasks.frames import FRAMES
+from tasks.ops.bind import Follow, Rules
 from tasks.ops.bind import bind as bind_tracks
 from tasks.ops.cast import Limits, Shot
+from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.onlookers import OnlookerLimits
+from tasks.ops.point_tracks import PointTracks, follow_points, watched
+from tasks.ops.tracks import Track
 
-VERSION = 11
+VERSION = 12
 NEVER = 2.0  # an intersection over union that no boxes have
 
 
@@ -35,6 +40,7 @@ class Config:
     clinch: float = 0.35  # and from which a tracklet is cut where it is closest
     fill_s: float = 0.25  # gaps up to this are interpolated, longer ones left open
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
+    points: bool = True  # points on people's bodies are followed through contacts, on the pictures
     doubt: float = 0.6  # probability, 0..1, below which a step from track to track becomes an event
 
     def __post_init__(self) -> None:
@@ -60,13 +66,16 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         doubt=config.doubt,
         own_poses=has(item.artifacts, TRACKS) and poses_have_ids(item),
     )
+    segments = load_record(Segments, item.folder("segment") / "segments.npz")
     people, left_out = bind_tracks(
         load_record(Tracklets, item.folder("track") / "tracklets.npz"),
         load_record(Poses, item.folder("pose") / "poses.npz"),
-        load_record(Segments, item.folder("segment") / "segments.npz"),
+        segments,
         load_record(CameraMotion, item.folder("track") / "camera.npz"),
         Shot(frames=clip.frames, fps=float(clip.fps), size=clip.size),
         rules,
+        # Ids that a person brought are not asked of the picture.
+        _following(item, segments, rules) if config.points and not has(item.artifacts, TRACKS) else None,
     )
     if not people.num_people:
         why = sorted({left.why for left in left_out})
@@ -76,6 +85,19 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     if people.num_people > config.max_people:
         raise Refused(f"a crowd: {people.num_people} people bound, wanted at most {config.max_people}")
     save_record(people, out / "people.npz")
+
+
+def _following(item: Item, segments: Segments, rules: Rules) -> Follow:
+    """Points on the clip's own pictures, where they may tell who is who; none of it is decoded where they cannot."""
+    clip, path = clip_of(item)
+    scales, fps = rules.costs.points, float(clip.fps)
+
+    def follow(tracks: list[Track], crops: MaskCrops) -> PointTracks:
+        reach = math.ceil(max(scales.end_s, 2 * scales.slide_s) * fps)
+        wanted = watched(tracks, clip.frames, window=math.ceil(scales.window_s * fps), reach=reach)
+        return follow_points(FRAMES.read(path) if wanted.any() else (), crops, segments.frame, wanted)
+
+    return follow
 
 
 STAGE = Stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,12 +12,16 @@ from tasks.ops.bind_bodies import bodies_of
 from tasks.ops.bind_cost import Costs
 from tasks.ops.bind_events import events_of, in_order, unexplained
 from tasks.ops.bind_masks import carried_on, masks_of
+from tasks.ops.bind_points import unslid
 from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.cast import LeftOut, Limits, Shot, choose
 from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.onlookers import OnlookerLimits, find_onlookers, unsure_events, without_onlookers
+from tasks.ops.point_tracks import PointTracks
 from tasks.ops.spans import spans_of
-from tasks.ops.tracks import tracks_of
+from tasks.ops.tracks import Track, tracks_of
+
+Follow = Callable[[list[Track], MaskCrops], PointTracks]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +42,28 @@ class Rules:
 
 
 def bind(
-    tracklets: Tracklets, poses: Poses, segments: Segments, camera: CameraMotion, shot: Shot, rules: Rules
+    tracklets: Tracklets,
+    poses: Poses,
+    segments: Segments,
+    camera: CameraMotion,
+    shot: Shot,
+    rules: Rules,
+    follow: Follow | None = None,
 ) -> tuple[People, list[LeftOut]]:
-    """The people of one clip, and the tracks that are nobody's. P is 0 when nobody stays."""
+    """The people of one clip, and the tracks that are nobody's. P is 0 when nobody stays.
+
+    follow: gives the points that are followed on the masks of these tracks; without it the boxes and looks alone tell
+    who goes on as whom.
+    """
     to_first = to_first_frame(camera.step.astype(np.float64))
     tracks = tracks_of(tracklets, segments, to_first, clinch=rules.clinch)
     crops = MaskCrops(segments.mask)
+    points = follow(tracks, crops) if follow is not None else None
+    if points is not None:
+        tracks = unslid(tracks, points, tracklets, segments, shot.fps, rules.costs.points)
     looking = find_onlookers(tracks, poses, shot, to_first, rules.onlookers, rules.limits)
     others, audience = without_onlookers(tracks, looking, tracklets, segments)
-    people, left_out = choose(others, shot, rules.limits, rules.costs)
+    people, left_out = choose(others, shot, rules.limits, rules.costs, points)
     left_out = [*audience, *left_out]
     spans = spans_of(people, shot, to_first, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     carried = carried_on(spans, tracklets, segments)

@@ -19,6 +19,7 @@ from tasks.ops.bind_motion import (
     stacked,
     unsteadiness,
 )
+from tasks.ops.bind_points import PointScales
 from tasks.ops.look_model import LookPrior
 from tasks.ops.tracks import Track
 
@@ -29,6 +30,7 @@ class Costs:
 
     motion: MotionScales = field(default_factory=MotionScales)
     look: LookPrior = field(default_factory=LookPrior)
+    points: PointScales = field(default_factory=PointScales)
     window_s: float = 20.0  # nobody is looked for longer than this: it bounds the work on long clips
     unseen: float = 0.5  # each second unseen
     enter_edge: float = 1.0  # coming or going through the frame's edge
@@ -51,8 +53,18 @@ class Network:
     nobody: np.ndarray  # (N,) a ghost, a part of another, a reflection
 
 
-def network_of(tracks: Sequence[Track], frames: int, fps: float, size: tuple[int, int], costs: Costs) -> Network:
-    """All costs of a clip but looks, which are a matter of whole people and not of single steps."""
+def network_of(
+    tracks: Sequence[Track],
+    frames: int,
+    fps: float,
+    size: tuple[int, int],
+    costs: Costs,
+    carried: np.ndarray | None = None,
+) -> Network:
+    """All costs of a clip but looks, which are a matter of whole people and not of single steps.
+
+    carried (N, N): nats for one track to be followed by another that points on the bodies give (`bind_points`).
+    """
     costs = replace(costs, motion=replace(costs.motion, unsteady=unsteadiness(tracks)))
     first, last = [first_end(track, fps) for track in tracks], [last_end(track, fps) for track in tracks]
     link = np.full((len(tracks), len(tracks)), np.inf)
@@ -62,6 +74,8 @@ def network_of(tracks: Sequence[Track], frames: int, fps: float, size: tuple[int
         if len(near):
             wait_s = (starts[near] - track.stop + 1) / fps
             link[i, near] = link_cost(last[i], stacked([first[j] for j in near]), wait_s, size, costs)
+    if carried is not None:
+        link -= carried
     return Network(
         first=starts,
         stop=np.array([track.stop for track in tracks]),

@@ -15,9 +15,11 @@ import numpy as np
 from tasks.ops.bind_assign import NOBODY, Problem, assign
 from tasks.ops.bind_cost import Costs, Network, network_of, part_of
 from tasks.ops.bind_paths import off_path, path_of
+from tasks.ops.bind_points import carried
 from tasks.ops.bind_weigh import anchored, likeness_of, weighed
 from tasks.ops.doubles import doubles
 from tasks.ops.embraces import held_boxes
+from tasks.ops.point_tracks import PointTracks
 from tasks.ops.tracks import Track
 
 _ANCHOR_S = 0.2  # of clear sight, from which a track counts as a sure piece
@@ -60,12 +62,15 @@ class LeftOut:
     why: str
 
 
-def choose(tracks: list[Track], shot: Shot, limits: Limits, costs: Costs) -> tuple[list[Person], list[LeftOut]]:
+def choose(
+    tracks: list[Track], shot: Shot, limits: Limits, costs: Costs, points: PointTracks | None = None
+) -> tuple[list[Person], list[LeftOut]]:
     """The clip's people, from left to right where they are first seen, and the tracks left out."""
     large, left_out = without_small(tracks, limits)
     if not large:
         return [], left_out
-    network = network_of(large, shot.frames, shot.fps, shot.size, costs)
+    told = None if points is None else carried(large, points, shot.fps, costs.points)
+    network = network_of(large, shot.frames, shot.fps, shot.size, costs, told)
     double = doubles(large, shot.fps)
     anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large] & ~double)
     if not len(anchors):
