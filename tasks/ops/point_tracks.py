@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ def watched(tracks: Sequence[Track], frames: int, *, window: int, reach: int) ->
     out = np.zeros(frames, bool)
     start = np.sort([track.start for track in tracks])
     for track in tracks:
-        first, last = np.searchsorted(start, [track.stop, track.stop + window], side="left")
+        first, last = np.searchsorted(start, [track.stop, track.stop + window + 1], side="left")
         if last > first:
             out[max(track.stop - reach, 0) : int(start[last - 1]) + reach] = True
     return out
@@ -68,9 +69,7 @@ def follow_points(frames: Iterable[np.ndarray], crops: MaskCrops, frame: np.ndar
     alive = _Points(number=np.zeros(0, np.int32), place=np.zeros((0, 2), np.float32))
     before: np.ndarray | None = None
     count, last = 0, int(np.flatnonzero(wanted).max(initial=-1))
-    for t, picture in enumerate(frames):
-        if t > last:
-            break
+    for t, picture in enumerate(itertools.islice(frames, last + 1)):
         if not wanted[t]:
             before = None
             continue
@@ -144,6 +143,8 @@ def _corners(
     if not masks.any():
         return np.zeros((0, 2), np.float32)
     x0, y0, x1, y1 = (round(v * scale) for v in window)
+    # A sliver at the right or lower edge may be less than a pixel of the small picture.
+    x0, y0 = min(x0, grey.shape[1] - 1), min(y0, grey.shape[0] - 1)
     x1, y1 = min(max(x1, x0 + 1), grey.shape[1]), min(max(y1, y0 + 1), grey.shape[0])
     lit = cv2.resize(masks.any(0).view(np.uint8), (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST)
     worth = cv2.cornerMinEigenVal(grey[y0:y1, x0:x1], 5) * lit
