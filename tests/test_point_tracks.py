@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ def path(start: Place, step: Place, frames: int) -> list[Place]:
     return [(start[0] + t * step[0], start[1] + t * step[1]) for t in range(frames)]
 
 
+@functools.cache
 def noise(size: tuple[int, int], seed: int, grain: float) -> np.ndarray:
     """(h, w, 3) uint8 with spots of about `grain` pixels."""
     rough = np.random.default_rng(seed).normal(size=(*size, 3))
@@ -243,9 +245,8 @@ def test_who_leaves_the_frame_takes_their_points_along(
     drawn = film(Patch(at=path(start, step, 13), size=body), size=size, grain=1.5 * max(body) / 48)
     assert not drawn.seen[-1].any()
     sights = followed(drawn.pictures, drawn.seen)
-    assert len(sights.at(0)) > 20
-    in_sight = {t for t, seen in enumerate(drawn.seen) if seen.sum() > 200}
-    assert in_sight <= set(sights.points.frame.tolist()) <= {t for t, seen in enumerate(drawn.seen) if seen.any()}
+    whole, part = ({t for t, seen in enumerate(drawn.seen) if seen.sum() > least} for least in (200, 0))
+    assert whole <= set(sights.points.frame.tolist()) <= part
 
 
 @pytest.mark.parametrize("size", [SIZE, (540, 960)])
@@ -254,8 +255,7 @@ def test_one_pixel_at_any_edge(size: tuple[int, int]) -> None:
     masks = np.zeros((5, 1, *size), bool)
     masks[0, :, :, -1] = masks[1, :, -1] = masks[2, :, :, 0] = masks[3, :, 0] = True
     masks[4, :, -1, -1] = True
-    sights = followed([wall] * 5, list(masks))
-    assert set(sights.points.frame.tolist()) <= set(range(5))
+    assert set(followed([wall] * 5, list(masks)).points.frame.tolist()) <= set(range(5))
 
 
 def test_equal_pictures_give_equal_points() -> None:
@@ -270,13 +270,11 @@ def test_equal_pictures_give_equal_points() -> None:
     [
         pytest.param([], 5, 2, [], id="nobody"),
         pytest.param([(0, 30), (3, 30)], 5, 2, [], id="two who stay"),
-        pytest.param([(0, 10), (12, 30)], 5, 3, [(7, 15)], id="lost and found"),
-        pytest.param([(0, 10), (10, 30)], 5, 3, [(7, 13)], id="cut"),
         pytest.param([(0, 10), (15, 30)], 5, 1, [(9, 16)], id="found as late as may be"),
         pytest.param([(0, 10), (16, 30)], 5, 1, [], id="too late"),
         pytest.param([(0, 10), (9, 30)], 5, 3, [], id="found before the other is lost"),
-        pytest.param([(0, 10), (0, 14), (12, 30), (15, 30)], 9, 1, [(9, 16)], id="several"),
-        pytest.param([(0, 5), (6, 20), (21, 30)], 3, 1, [(4, 7), (19, 22)], id="twice"),
+        pytest.param([(0, 10), (2, 30), (12, 30), (15, 30)], 9, 1, [(9, 16)], id="several"),
+        pytest.param([(0, 5), (5, 20), (21, 30)], 3, 1, [(4, 6), (19, 22)], id="cut, and lost and found"),
         pytest.param([(0, 2), (3, 28), (29, 30)], 4, 5, [(0, 8), (23, 30)], id="at both ends"),
     ],
 )

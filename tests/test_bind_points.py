@@ -1,0 +1,298 @@
+"""Points on bodies -> who goes on as whom: nats from track to track, tracks that slide, and whole bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.masks import Masks
+from datasets.records import Artifact, CameraMotion, People, Segments, Tracklets, load_record, save_record
+from tasks import bind as stage
+from tasks.ops.bind import Follow, Rules, bind
+from tasks.ops.bind_points import PointScales, carried, unslid
+from tasks.ops.cast import Shot
+from tasks.ops.point_tracks import PointTracks, follow_points
+from tasks.ops.tracks import Track, tracks_of
+from tests.clip_items import clip_item, env_at
+from tests.draw_tracks import FPS, SIZE, Figure, Scene, draw, modal, walk
+from tests.test_bind import whose
+from tests.test_point_tracks import noise
+
+SCALES = PointScales()
+Span = tuple[int, int, int]  # track, first frame, one past the last
+Group = tuple[int, list[Span]]  # so many points, and where they lie
+# A: track 0, then 2. B: track 1, then 3. Half a second of each, seven frames unseen.
+CROSS = [(0, 20), (0, 20), (27, 47), (27, 47)]
+PAIR = [(0, 60), (0, 60)]
+
+
+def made(spans: Sequence[tuple[int, int]]) -> tuple[list[Track], Tracklets, Segments]:
+    """Tracks of these frames [start, stop), a mask in each, and what they are made from; looks are the frame's."""
+    rows = sorted((t, k) for k, (start, stop) in enumerate(spans) for t in range(start, stop))
+    frame, name = (np.array(column, np.int32) for column in zip(*rows, strict=True))
+    look = np.stack([np.ones(len(rows)), frame / 10], 1).astype(np.float32)
+    score = np.ones(len(rows), np.float32)
+    box = np.tile(np.array([0, 0, 10, 20], np.float32), (len(rows), 1))
+    box[:, [0, 2]] += 50 * name[:, None]
+    tracklets = Tracklets(frame=frame, box=box, score=score, tracklet=name, embedding=look)
+    empty = Masks.from_counts([b""] * len(rows), size=SIZE)
+    segments = Segments(frame=frame, tracklet=name, score=score, mask=empty, embedding=look)
+    still = np.tile(np.eye(2, 3), (int(frame.max()) + 1, 1, 1))
+    return tracks_of(tracklets, segments, still, clinch=2.0), tracklets, segments
+
+
+def points_on(tracks: Sequence[Track], *groups: Group) -> PointTracks:
+    """Each group: so many points, and on which track they lie when."""
+    rows, count, named = [], 0, {track.tracklet: track for track in tracks}
+    for many, spans in groups:
+        for k, start, stop in spans:
+            here = (named[k].frame >= start) & (named[k].frame < stop)
+            pairs = zip(named[k].frame[here], named[k].segment[here], strict=True)
+            rows += [(int(t), count + n, int(segment)) for t, segment in pairs for n in range(many)]
+        count += many
+    frame, point, segment = np.array(sorted(rows), int).reshape(-1, 3).T
+    return PointTracks(point=point, frame=frame, segment=segment)
+
+
+def nats(*groups: Group, spans: Sequence[tuple[int, int]] = CROSS, **scales: float) -> np.ndarray:
+    """What these points say of these tracks."""
+    tracks = made(spans)[0]
+    return carried(tracks, points_on(tracks, *groups), FPS, replace(SCALES, **scales))  # type: ignore[arg-type]
+
+
+def told(stay: int, lost: int, of: int) -> float:
+    return 3.0 * float(np.log((stay + 0.2 * of + 0.5) / (lost + 0.2 * of + 0.5)))
+
+
+@pytest.mark.parametrize("hidden", [0, 15])  # points on the other, before and after
+@pytest.mark.parametrize("front", [0, 1])
+def test_of_two_who_cross_the_one_in_front_keeps_their_points(front: int, hidden: int) -> None:
+    back = 1 - front
+    own = (20, [(front, 0, 20), (front + 2, 27, 47)])
+    found = nats(own, (hidden, [(back, 0, 20)]), (hidden, [(back + 2, 27, 47)]))
+    assert found[front, front + 2] == pytest.approx(2 * told(20, 0, 20))
+    assert found[front, back + 2] == pytest.approx(told(0, 20, 20))
+    assert found[back, front + 2] == pytest.approx(told(0, 20, 20))
+    assert found[back, back + 2] == 0, "who was hidden is whoever is left"
+    assert found[front, front + 2] > 8 > 0 > -4 > found[front, back + 2]
+    assert not found[2:].any(), "back in time"
+    assert not found[:2, :2].any(), "of the same time"
+
+
+def test_both_are_told_apart_where_both_keep_points() -> None:
+    groups = [(20, [(0, 0, 20), (2, 27, 47)]), (10, [(1, 0, 20), (3, 27, 47)])]
+    found = nats(*groups)
+    assert found[[0, 1], [2, 3]] == pytest.approx([2 * told(20, 0, 20), 2 * told(10, 0, 10)])
+    assert found[0, 3] == pytest.approx(told(0, 20, 20) + told(0, 10, 10)) == pytest.approx(found[1, 2])
+    exchanged = nats((20, [(0, 0, 20), (3, 27, 47)]), (10, [(1, 0, 20), (2, 27, 47)]))
+    assert np.allclose(exchanged[:2, [3, 2]], found[:2, 2:])
+    assert np.allclose(nats(*groups, weight=1.5), found / 2)
+
+
+def test_a_few_that_come_through_of_many_say_nearly_nothing() -> None:
+    groups = [(38, [(0, 0, 20)]), (2, [(0, 0, 20), (3, 27, 47)]), (30, [(3, 27, 47)])]
+    assert 0 < nats(*groups)[0, 3] < 2.5
+    assert nats(*groups, few=0.0)[0, 3] > 9, "without the share they would decide"
+    assert -1 < nats(*groups)[0, 2] < 0
+
+
+@pytest.mark.parametrize(
+    ("groups", "speaks"),
+    [
+        pytest.param([(9, [(0, 0, 20), (2, 27, 47)])], True, id="at the end and at the beginning"),
+        pytest.param([], False, id="no points"),
+        pytest.param([(9, [(0, 0, 20)]), (9, [(2, 27, 47)])], False, id="of each alone"),
+        pytest.param([(9, [(0, 0, 8), (2, 27, 47)])], False, id="gone half a second before the end"),
+        pytest.param([(9, [(0, 0, 20), (2, 39, 47)])], False, id="there half a second after the beginning"),
+        pytest.param([(9, [(0, 0, 10), (2, 37, 47)])], True, id="just within half a second of both"),
+        pytest.param([(9, [(0, 19, 20), (2, 27, 47)])], False, id="a single sight at the end"),
+        pytest.param([(9, [(0, 0, 20), (2, 27, 28)])], False, id="a single sight at the beginning"),
+        pytest.param([(9, [(0, 8, 14), (1, 14, 20), (2, 27, 47)])], True, id="as often on both: the first's"),
+        pytest.param([(9, [(0, 16, 20), (1, 10, 16), (2, 27, 47)])], False, id="more often on another"),
+    ],
+)  # fmt: skip
+def test_which_points_speak(groups: list[Group], speaks: bool) -> None:
+    found = nats(*groups)
+    assert found[0, 2] > 3 if speaks else found[0, 2] <= 0, found[0, 2]
+    assert groups or not found.any()
+
+
+def test_masks_that_are_no_tracks_hold_nobody() -> None:
+    tracks = made(CROSS)[0]
+    points = points_on(tracks, (20, [(0, 0, 20), (2, 27, 47)]), (20, [(1, 0, 20), (3, 27, 47)]))
+    both = carried(tracks, points, FPS, SCALES)
+    assert carried(tracks[::2], points, FPS, SCALES)[0, 1] == pytest.approx(both[0, 2])
+    assert carried([], points, FPS, SCALES).shape == (0, 0)
+    assert not carried(tracks[1::2], points_on(tracks, (20, [(0, 0, 20), (2, 27, 47)])), FPS, SCALES).any()
+
+
+@pytest.mark.parametrize(("start", "speaks"), [(20, True), (57, True), (58, False), (19, False)])
+def test_how_long_after_points_speak(start: int, speaks: bool) -> None:
+    # 1.5 s are 37.5 frames.
+    assert (nats((20, [(0, 0, 20), (1, start, 80)]), spans=[(0, 20), (start, 80)])[0, 1] > 3) == speaks
+
+
+def slid(*groups: Group, spans: Sequence[tuple[int, int]], **scales: float) -> list[list[Track]]:
+    """Of each track what is left of it: itself, or its pieces."""
+    tracks, tracklets, segments = made(spans)
+    points = points_on(tracks, *groups)
+    out = unslid(tracks, points, tracklets, segments, FPS, replace(SCALES, **scales))  # type: ignore[arg-type]
+    assert [(one.start, one.tracklet) for one in out] == sorted((one.start, one.tracklet) for one in out)
+    parts = [[one for one in out if one.tracklet == track.tracklet] for track in tracks]
+    for track, pieces in zip(tracks, parts, strict=True):
+        assert len(pieces) > 1 or pieces[0] is track
+        for name in ("row", "frame", "box", "steady", "score", "apart", "segment"):
+            assert np.array_equal(np.concatenate([getattr(one, name) for one in pieces]), getattr(track, name))
+    return parts
+
+
+# A track lies on one person, and from frame `at` on on another; the first one's points are then on the other track.
+@pytest.mark.parametrize("order", [pytest.param((0, 1), id="the first"), pytest.param((1, 0), id="the second")])
+@pytest.mark.parametrize("at", [20, 27])
+def test_a_track_that_slides_is_cut_there(at: int, order: tuple[int, int]) -> None:
+    slides, other = order
+    gone = slid((20, [(slides, 0, at), (other, at, 60)]), spans=PAIR)
+    come = slid((20, [(other, 0, at), (slides, at, 60)]), spans=PAIR)
+    for parts in (gone, come):  # both are cut: points went from the one, and came to the other
+        assert [len(pieces) for pieces in parts] == [2, 2]
+        assert abs(parts[slides][1].start - at) <= 1
+    # As most often: it slides as soon as it begins.
+    late = slid((20, [(slides, at - 2, at), (other, at, 60)]), spans=[(at - 2, 60), (0, 60)][:: 1 if other else -1])
+    cut = [pieces for pieces in late if pieces[0].start == at - 2]
+    assert [abs(piece.start - at) <= 1 for piece in cut[0][1:]] == [True]
+
+
+def test_each_piece_has_its_own_look_and_two_slides_are_two_cuts() -> None:
+    away, back = (20, [(0, 0, 20), (1, 20, 40), (0, 40, 60)]), (20, [(1, 0, 20), (0, 20, 40), (1, 40, 60)])
+    parts = slid(away, back, spans=PAIR)
+    assert [len(pieces) for pieces in parts] == [3, 3]
+    assert all(abs(piece.start - at) <= 1 for pieces in parts for piece, at in zip(pieces, (0, 20, 40), strict=True))
+    looks = [piece.look[1] / piece.look[0] for piece in parts[0] if piece.look is not None]
+    assert np.allclose(looks, [piece.frame.mean() / 10 for piece in parts[0]]), "looks of another piece"
+
+
+# Of track 0's points at frame 20: those that stay, those that go over to track 1, and those that are lost.
+@pytest.mark.parametrize(
+    ("stay", "over", "lost", "scales", "cut"),
+    [
+        pytest.param(0, 0, 30, {}, False, id="all are lost"),
+        pytest.param(0, 20, 0, {}, True, id="all go over"),
+        pytest.param(10, 20, 0, {}, True, id="two thirds go over"),
+        pytest.param(20, 20, 0, {}, False, id="half of them stay"),
+        pytest.param(20, 20, 0, {"beside": 1.0}, True, id="half of them stay, beside 1"),
+        pytest.param(0, 6, 30, {}, True, id="of those few that are left all go over"),
+        pytest.param(0, 6, 40, {}, False, id="too few of all"),
+        pytest.param(0, 6, 40, {"slide": 0.1}, True, id="too few of all, slide 0.1"),
+        pytest.param(0, 4, 0, {}, False, id="too few"),
+        pytest.param(0, 4, 0, {"least": 4}, True, id="too few, least 4"),
+        pytest.param(0, 5, 0, {}, True, id="just enough"),
+    ],
+)
+def test_when_a_track_slides(stay: int, over: int, lost: int, scales: dict[str, float], cut: bool) -> None:
+    # Many new points on the other track: it does not slide.
+    groups = [(stay, [(0, 0, 40)]), (over, [(0, 0, 20), (1, 20, 40)]), (lost, [(0, 0, 20)]), (60, [(1, 0, 40)])]
+    assert [len(pieces) for pieces in slid(*groups, spans=PAIR, **scales)] == [1 + cut, 1]
+    assert [len(pieces) for pieces in slid(spans=PAIR, **scales)] == [1, 1], "without points"
+
+
+@pytest.mark.parametrize(("away", "slide_s", "cut"), [(5, 0.25, True), (12, 0.25, False), (12, 0.6, True)])
+def test_points_that_are_long_away_have_not_gone_over(away: int, slide_s: float, cut: bool) -> None:
+    assert (len(slid((20, [(0, 0, 20), (1, 20 + away, 60)]), spans=PAIR, slide_s=slide_s)[0]) == 2) == cut
+
+
+T = 60
+STILL = CameraMotion(step=np.tile(np.eye(2, 3, dtype=np.float32), (T, 1, 1)))
+
+
+def textured(figures: Sequence[Figure]) -> list[np.ndarray]:
+    """Pictures (h, w, 3) uint8 of figures in clothes of noise, before a wall of noise."""
+    out = []
+    for t in range(T):
+        out.append(noise(SIZE, 99, 1.5).copy())
+        for i, figure in enumerate(figures):
+            seen = modal(figures, i, t)
+            out[t][seen] = np.roll(noise(SIZE, i, 1.5), round(figure.x[t]), axis=1)[seen]
+    return out
+
+
+def following(figures: Sequence[Figure], scene: Scene) -> Follow:
+    """Points on the drawn pictures, all along."""
+    return lambda tracks, crops: follow_points(textured(figures), crops, scene.segments.frame, np.ones(T, bool))
+
+
+def bound(scene: Scene, follow: Follow | None) -> People:
+    """The people of a scene; tracks are not cut for touching."""
+    shot = Shot(frames=T, fps=FPS, size=SIZE)
+    return bind(scene.tracklets, scene.poses, scene.segments, STILL, shot, Rules(clinch=2.0), follow)[0]
+
+
+def pair(x: np.ndarray, pieces: Sequence[Sequence[tuple[int, int]]]) -> list[Figure]:
+    """Two who do the same from both sides; the first, from the left, is nearer. Their clothes look alike."""
+    return [Figure(x=one.tolist(), foot=112 - 3 * i, pieces=pieces[i]) for i, one in enumerate((x, 200 - x))]
+
+
+LOST = [(0, 26), (34, T)]
+TURN = pair(100 - 2.5 * np.abs(np.arange(T) - 29.5), [LOST, LOST])
+PLACES = pair(np.r_[walk(60, 88, 16), [88] * 10, walk(91, 109, 8), [112] * 10, walk(112, 140, 16)], [LOST, LOST])
+SLIDE = pair(walk(50, 150, T), [[(0, 33), (33, T)], [(0, 24), (33, T)]])
+APART = pair(walk(50, 70, T), [[(0, T)], [(0, T)]])
+
+
+@pytest.mark.parametrize(
+    ("figures", "slides"),
+    [
+        pytest.param(TURN, False, id="they turn back, though all moves as if they passed"),
+        pytest.param(PLACES, False, id="they change places while nobody is found"),
+        # The nearer one's goes on as the other's, who was hidden; the nearer one is found again as somebody new.
+        pytest.param(SLIDE, True, id="a tracklet slides to the one behind"),
+    ],
+)
+def test_points_decide_who_is_who(figures: list[Figure], slides: bool) -> None:
+    scene = draw(figures)
+    if slides:
+        near, far = (np.unique(scene.tracklets.tracklet[scene.owner == i]) for i in (0, 1))
+        name = np.where(scene.tracklets.tracklet == far[1], near[0], scene.tracklets.tracklet)
+        tracklets, segments = replace(scene.tracklets, tracklet=name), replace(scene.segments, tracklet=name)
+        scene = replace(scene, tracklets=tracklets, segments=segments)
+    by_boxes, by_points = bound(scene, None), bound(scene, following(figures, scene))
+    assert whose(by_boxes, figures, scene) == [{0, 1}, {0, 1}], "boxes alone were right: this shows nothing"
+    assert whose(by_points, figures, scene) == [{0}, {1}]
+
+
+def stage_on(folder: Path, figures: list[Figure], config: stage.Config, brought: bool, broken: bool) -> list[set[int]]:
+    """Whose boxes the stage's people have, on these figures' video; broken: it cannot be decoded."""
+    scene = draw(figures)
+    item = clip_item(textured(figures), folder / "shots")
+    if broken:
+        (folder / "shots" / "00000000.mp4").write_bytes(b"no video")
+    records = {"tracklets": scene.tracklets, "poses": scene.poses, "segments": scene.segments, "camera": STILL}
+    for name, record in records.items():
+        save_record(record, folder / f"{name}.npz")
+    names = ("track", "pose", "segment", *(stage.TRACKS if brought else ()))
+    artifacts = dict.fromkeys(names, Artifact(key="made", path=str(folder)))
+    item = replace(item, artifacts={**item.artifacts, **artifacts})
+    stage.compute(item, config, env_at(folder, folder), folder)
+    return whose(load_record(People, folder / "people.npz"), figures, scene)
+
+
+@pytest.mark.parametrize(
+    ("figures", "points", "brought", "reads", "owners"),
+    [
+        pytest.param(TURN, True, False, True, [{0}, {1}], id="points tell"),
+        pytest.param(TURN, False, False, False, [{0, 1}, {0, 1}], id="no points are wanted"),
+        pytest.param(TURN, True, True, False, [{0, 1}, {0, 1}], id="ids were brought"),
+        pytest.param(APART, True, False, False, [{0}, {1}], id="nobody comes or goes"),
+    ],
+)
+def test_the_stage_looks_at_the_video_where_points_tell(
+    figures: list[Figure], points: bool, brought: bool, reads: bool, owners: list[set[int]], tmp_path: Path
+) -> None:
+    config = stage.Config(points=points)
+    assert stage_on(tmp_path, figures, config, brought, broken=not reads) == owners
+    if reads:
+        with pytest.raises(ValueError, match=r"00000000\.mp4"):
+            stage_on(tmp_path, figures, config, brought, broken=True)
