@@ -23,7 +23,7 @@ from tasks.ops.onlookers import OnlookerLimits
 from tasks.ops.point_tracks import PointTracks, follow_points, watched
 from tasks.ops.tracks import Track
 
-VERSION = 12
+VERSION = 13
 NEVER = 2.0  # an intersection over union that no boxes have
 
 

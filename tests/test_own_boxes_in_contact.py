@@ -171,11 +171,40 @@ def test_whom_no_box_was_ever_found_of_stays() -> None:
     assert (after.box[0] == people.box[0]).all()
 
 
-def test_where_nothing_speaks_a_box_stays() -> None:
+def test_where_nothing_else_speaks_the_way_between_does() -> None:
+    """Nobody's box jumps to where a hidden person was last guessed."""
     people, found = scene(Seen(found=None, mask=None, posed=False))
     before = settled(people, found)
-    after = contact_boxes(before, found, STILL, fps=FPS)
-    assert (after.box[0, MEETING] == before.box[0, MEETING]).all()
+    guessed = before.box.copy()
+    guessed[0, MEETING] += 60
+    after = contact_boxes(replace(before, box=guessed), found, STILL, fps=FPS)
+    assert np.abs(after.box[0, MEETING] - BEHIND[MEETING]).max() < 6
+
+
+def test_who_is_found_in_one_box_with_somebody_larger_keeps_their_own_size() -> None:
+    """Without a mask or pose, between frames in which they were found."""
+    people, found = scene(Seen(found=None, mask=None, posed=False, shared=True))
+    after = contact_boxes(settled(people, found), found, STILL, fps=FPS)
+    wide = FRONT[MEETING, 2] - BEHIND[MEETING, 0]
+    got = after.box[0, MEETING, 2] - after.box[0, MEETING, 0]
+    assert (got < 0.5 * (50 + wide)).all(), "the shared box is theirs"
+
+
+def test_who_jumps_is_followed() -> None:
+    """On a trampoline: the top stays on the head all the way up and down."""
+    people, found = scene(Seen())
+    jump = 0.45 * HEIGHT * np.abs(np.sin(np.pi * np.arange(T) / 14))
+    up = jump[:, None] * (0, -1, 0, -1)
+    box, keypoint = people.box.copy(), people.keypoint.copy()
+    box[0] += up
+    keypoint[0, :, :, 1] -= jump[:, None]
+    mask = Masks.encode([rectangle(box[p, t], False) for p in range(2) for t in range(T)], size=SIZE)
+    mine = np.isclose(found.box[:, 2] - found.box[:, 0], 50)
+    seen = np.where(mine[:, None], found.box + up[found.frame], found.box).astype(np.float32)
+    jumping = replace(people, box=box, keypoint=keypoint, mask=mask)
+    after = contact_boxes(jumping, replace(found, box=seen), STILL, fps=FPS)
+    off = np.abs(after.box[0, MEETING, 1] - box[0, MEETING, 1])
+    assert off.mean() < 0.02 * HEIGHT, off
 
 
 def test_the_camera_may_pan() -> None:
