@@ -56,8 +56,8 @@ OUTWARD = (-1.0, -1.0, 1.0, 1.0)
 def contact_boxes(people: People, found: Tracklets, to_first: np.ndarray, *, fps: float) -> People:
     """The people with new boxes where they are in contact or were not found: the boxes of what is to be seen of them.
 
-    people: with masks and poses as they stay, and the boxes of `settle_boxes`. These stay for all who stand free, and for
-    whom no box was ever found of. to_first (T, 2, 3): of `camera_motion.to_first_frame`.
+    people: with masks and poses as they stay, and the boxes of `settle_boxes`. These stay for all who stand free, and
+    for whom no box was ever found of. to_first (T, 2, 3): of `camera_motion.to_first_frame`.
     """
     if people.num_frames < 3:  # nothing accelerates
         return people
