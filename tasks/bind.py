@@ -23,7 +23,7 @@ from tasks.ops.onlookers import OnlookerLimits
 from tasks.ops.point_tracks import PointTracks, follow_points, watched
 from tasks.ops.tracks import Track
 
-VERSION = 13
+VERSION = 14
 NEVER = 2.0  # an intersection over union that no boxes have
 
 
@@ -41,7 +41,7 @@ class Config:
     fill_s: float = 0.25  # gaps up to this are interpolated, longer ones left open
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
     points: bool = True  # points on people's bodies are followed through contacts, on the pictures
-    doubt: float = 0.7  # probability, 0..1, below which a step from track to track becomes an event
+    doubt: float = 0.65  # probability, 0..1, below which a step from track to track becomes an event
 
     def __post_init__(self) -> None:
         if self.people is not None and not 1 <= self.people <= self.max_people:

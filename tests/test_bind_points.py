@@ -199,6 +199,28 @@ def test_when_a_track_slides(stay: int, over: int, lost: int, scales: dict[str, 
     assert [len(pieces) for pieces in slid(spans=PAIR, **scales)] == [1, 1], "without points"
 
 
+# Of so many points on track 0 before frame 20 and after it, so many are the same.
+@pytest.mark.parametrize(
+    ("before", "after", "stay", "scales", "cut"),
+    [
+        pytest.param(60, 80, 0, {}, True, id="all are others: somebody else"),
+        pytest.param(97, 97, 3, {}, True, id="few stay"),
+        pytest.param(90, 90, 10, {}, False, id="a tenth stays: somebody turns"),
+        pytest.param(90, 90, 10, {"broken": 0.2}, True, id="a tenth stays, broken 0.2"),
+        pytest.param(60, 39, 0, {}, False, id="too few to tell"),
+        pytest.param(60, 39, 0, {"many": 39}, True, id="too few to tell, many 39"),
+        pytest.param(60, 0, 0, {}, False, id="nothing is seen of them after"),
+    ],
+)
+def test_a_track_is_cut_where_nothing_stays(
+    before: int, after: int, stay: int, scales: dict[str, float], cut: bool
+) -> None:
+    groups = [(before, [(0, 0, 20)]), (after, [(0, 20, 40)]), (stay, [(0, 0, 40)])]
+    parts = slid(*groups, spans=PAIR, **scales)[0]
+    assert len(parts) == 1 + cut
+    assert not cut or abs(parts[1].start - 20) <= 1
+
+
 @pytest.mark.parametrize(("away", "slide_s", "cut"), [(5, 0.25, True), (12, 0.25, False), (12, 0.6, True)])
 def test_points_that_are_long_away_have_not_gone_over(away: int, slide_s: float, cut: bool) -> None:
     assert (len(slid((20, [(0, 0, 20), (1, 20 + away, 60)]), spans=PAIR, slide_s=slide_s)[0]) == 2) == cut

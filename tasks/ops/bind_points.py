@@ -33,6 +33,10 @@ class PointScales:
     slide: float = 0.15  # share of its points that then go over to others, or come from others ...
     beside: float = 1.5  # ... and so many times those that stay
     least: int = 5  # points, of fewer no track is cut
+    # Share of a track's points before or after a frame, whichever are fewer, that lie on it on both sides: of less it
+    # may be somebody else who steps before the other, whatever the box does. At least `many` before and after.
+    broken: float = 0.06
+    many: int = 40
 
 
 def carried(tracks: Sequence[Track], points: PointTracks, fps: float, scales: PointScales) -> np.ndarray:
@@ -96,8 +100,8 @@ def unslid(
 
 
 def _slides(tracks: Sequence[Track], points: PointTracks, reach: int, scales: PointScales) -> list[dict[int, float]]:
-    """Of each track: the frames before which it may be cut, and how many points change over there for one that
-    stays."""
+    """Of each track: the frames before which it may be cut, and how many points change over there, or are others than
+    before, for one that stays."""
     out: list[dict[int, float]] = [{} for _ in tracks]
     sights = _Sights.of(tracks, points)
     # Also close to a track's ends: a box that is taken over slides most often just after its beginning (with
@@ -106,12 +110,15 @@ def _slides(tracks: Sequence[Track], points: PointTracks, reach: int, scales: Po
         before, after = sights.within(t - reach, t, 1), sights.within(t, t + reach, 1)
         _, a, b = np.intersect1d(before.point, after.point, assume_unique=True, return_indices=True)
         was, now = before.track[a], after.track[b]
-        for k in np.unique([*was, *now]).tolist():
+        for k in np.unique([*before.track, *after.track]).tolist():
             if not tracks[k].start + 2 <= t < tracks[k].stop - 1:
                 continue
             stay = int(((was == k) & (now == k)).sum())
             gone, come = int((was == k).sum()) - stay, int((now == k).sum()) - stay
-            for lost, of in ((gone, len(before.of(k))), (come, len(after.of(k)))):
+            earlier, later = len(before.of(k)), len(after.of(k))
+            if min(earlier, later) >= scales.many and stay < scales.broken * min(earlier, later):
+                out[k][t] = min(earlier, later) / (stay + 1)
+            for lost, of in ((gone, earlier), (come, later)):
                 if lost >= max(scales.beside * stay, scales.slide * of, scales.least):
                     out[k][t] = max(out[k].get(t, 0.0), lost / (stay + 1))
     return out
