@@ -14,8 +14,9 @@ import pytest
 from datasets.store import Store
 from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, jobs_of
 from flows.bench_take import Job, run_job
-from flows.benchmark import main
+from flows.benchmark import AUDIENCE, main
 from flows.presets import light
+from flows.settings import override
 from tasks import stress
 from tasks.batch import Env
 from tasks.filming import Config, film_crossing
@@ -191,3 +192,9 @@ def test_the_page_opens_from_its_file(ran, browser):
     page.close()
     assert told == []
     assert all(url.startswith(ran.out.as_uri()) for url in asked), "the page asks for nothing but its own folder"
+
+
+def test_no_crossing_is_a_crowd() -> None:
+    """Nine people stand in the audience's clips of some seeds: detect would turn them away, and the run would end."""
+    most = 5 + max(scenario.audience[1] for scenario in SCENARIOS.values())
+    assert light().detect.max_people < most <= override(light(), (AUDIENCE,)).detect.max_people
