@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     names = arguments.clips or (CLIPS[:1] if arguments.quick else CLIPS)
     rows = lengths(MINUTES[:2] if arguments.quick else MINUTES)
-    shared = Path(os.environ.get("DUET_SHARED", "../shared"))
+    shared = Path(os.environ.get("DUET_SHARED", "../shared")).absolute()
     out: dict[str, Any] = {"bench": "bind", "rows": rows}
     if (shared / "footage").is_dir():
         rows[:0] = shares(shared, names, frames=48 if arguments.quick else None, rounds=1 if arguments.quick else 3)

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_FRAMES} frames of {QUICK_CLIPS[0]}, two rounds")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    shared = Path(os.environ.get("DUET_SHARED", "../shared"))
+    shared = Path(os.environ.get("DUET_SHARED", "../shared")).absolute()
     if not (shared / "footage").is_dir():
         print(json.dumps({"bench": "light", "rows": [], "skipped": f"no {shared}; set DUET_SHARED"}))
         return 0
