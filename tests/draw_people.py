@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from datasets.masks import Masks
-from datasets.records import Cast, Clip, Event, People, save_record
+from datasets.records import Cast, Clip, Event, People, Tracklets, save_record
 from datasets.store import Store
 from datasets.video import VideoWriter
 from tasks.batch import Item
@@ -183,4 +184,15 @@ def _people(
         confidence=np.where(seen, confidence, 0).astype(np.float32),
         skeleton="coco17",
         events=events,
+    )
+
+
+def found_boxes_at(rows: Sequence[tuple[int, Any]]) -> Tracklets:
+    """Found boxes (frame, (x0, y0, x1, y1)), ascending by frame, all of one tracklet and nobody looked at."""
+    return Tracklets(
+        frame=np.array([t for t, _ in rows], np.int32),
+        box=np.array([box for _, box in rows], np.float32),
+        score=np.full(len(rows), 0.9, np.float32),
+        tracklet=np.zeros(len(rows), np.int32),
+        embedding=np.zeros((len(rows), 1), np.float32),
     )

@@ -10,7 +10,7 @@ import pytest
 from datasets.masks import Masks
 from datasets.records import People, Tracklets
 from tasks.ops.own_boxes import LEAST_SEEN, expected_boxes, own_rows, settle_boxes
-from tests.draw_people import Figure, draw_clip
+from tests.draw_people import Figure, draw_clip, found_boxes_at
 
 T = 6
 BOX = (100.0, 50.0, 140.0, 150.0)
@@ -94,13 +94,7 @@ def between(gap: tuple[float, ...] | None, shift: float = 0.0) -> tuple[People, 
     people = people_at(BOX, 0.0)
     box = people.box.copy()
     box[0, T - 1, [0, 2]] += shift
-    found = Tracklets(
-        frame=np.array([t for t, _ in row], np.int32),
-        box=np.array([box for _, box in row], np.float32),
-        score=np.full(len(row), 0.9, np.float32),
-        tracklet=np.zeros(len(row), np.int32),
-        embedding=np.zeros((len(row), 1), np.float32),
-    )
+    found = found_boxes_at(row)
     return replace(people, box=box), found
 
 

@@ -17,7 +17,7 @@ from tasks.batch import Env
 from tasks.ops.boxes import paired_iou
 from tasks.ops.own_boxes import expected_boxes, own_rows, settle_boxes
 from tasks.ops.own_boxes_in_contact import CLEAR, FOUND, MASK, POSE, SHARED, Reach, contact_boxes, side_line
-from tests.draw_people import Figure, draw_clip, store_clip
+from tests.draw_people import Figure, draw_clip, found_boxes_at, store_clip
 
 T, FPS, SIZE = 48, 24.0, (240, 400)
 HEIGHT = 120.0
@@ -81,13 +81,7 @@ def scene(seen: Seen) -> tuple[People, Tracklets]:
         skeleton="coco17",
         events=(),
     )
-    return replace(people, box=mask.astype(np.float32)), Tracklets(
-        frame=np.array([t for t, _ in rows], np.int32),
-        box=np.array([box for _, box in rows], np.float32),
-        score=np.full(len(rows), 0.9, np.float32),
-        tracklet=np.zeros(len(rows), np.int32),
-        embedding=np.zeros((len(rows), 1), np.float32),
-    )
+    return replace(people, box=mask.astype(np.float32)), found_boxes_at(rows)
 
 
 def rectangle(box: np.ndarray, empty: bool) -> np.ndarray:
@@ -301,13 +295,7 @@ def refined(folder: Path, masks: Literal["light", "keep"]) -> tuple[np.ndarray, 
     people, pictures = draw_clip(figures, frames=40)
     lost = people.visible[0] < 0.8
     rows = [(t, people.box[p, t]) for t in range(40) for p in range(2) if p or not lost[t]]
-    found = Tracklets(
-        frame=np.array([t for t, _ in rows], np.int32),
-        box=np.array([box for _, box in rows], np.float32),
-        score=np.full(len(rows), 0.9, np.float32),
-        tracklet=np.zeros(len(rows), np.int32),
-        embedding=np.zeros((len(rows), 1), np.float32),
-    )
+    found = found_boxes_at(rows)
     store = Store(str(folder))
     item = store_clip(store, "drawn", people, pictures)
 
