@@ -154,7 +154,8 @@ def test_the_table_has_a_row_for_each_clip_and_tracker(ran):
 def test_nothing_is_made_twice(ran, shared):
     made = {path: path.stat().st_mtime_ns for path in ran.store.rglob("artifact.json")}
     env = Env(store=Store(str(ran.store)), weights=str(shared / "weights"), download=False)
-    takes = run_job(Job(folder=str(ran.filmed / "one"), stresses=("drops",)), light(), env)
+    config = override(light(), (AUDIENCE,))
+    takes = run_job(Job(folder=str(ran.filmed / "one"), stresses=("drops",)), config, env)
     assert [take.key for take in takes] == [takes[0].name, f"{takes[0].name}-drops"]
     assert sum(cost.ran for take in takes for cost in take.costs) == 0
     assert {path: path.stat().st_mtime_ns for path in ran.store.rglob("artifact.json")} == made
