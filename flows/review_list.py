@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from tasks.ops.corrections import phrase
 from tasks.ops.places import places_of
 
 COMMAND = "python -m flows.review"
+_SWAPS = 3  # more exchanges than this are not spelled out
 
 
 def listing(out: str, words: Sequence[Correction], file: str | None) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def listing_text(found: Mapping[str, Any]) -> str:
 
 def _clip(out: str, clip: Shown, words: Sequence[Correction], file: str | None) -> dict[str, Any]:
     key, fps = clip.clip.key, clip.clip.fps
-    places = places_of(clip.people)
+    places = places_of(clip.people, fps, clip.sample.reasons)
     look: list[dict[str, Any]] = [
         {
             "start_s": round(float(place.start / fps), 2),
@@ -54,14 +54,10 @@ def _clip(out: str, clip: Shown, words: Sequence[Correction], file: str | None) 
             "frames": [place.start, place.stop],
             "people": [p + 1 for p in place.people],
             "frame": place.frame,
+            "stranger": place.stranger,
         }
         for place in places
     ]
-    told = {float(at) for reason in clip.sample.reasons for at in re.findall(r"at (\d+(?:\.\d+)?) s\b", reason)}
-    for at in sorted(told):
-        if not any(one["start_s"] <= at <= one["stop_s"] for one in look):
-            frame = round(at * fps)
-            look.append({"start_s": at, "stop_s": at, "frames": [frame, frame + 1], "people": [], "frame": frame})
     return {
         "key": key,
         "source": clip.clip.source,
@@ -77,11 +73,11 @@ def _clip(out: str, clip: Shown, words: Sequence[Correction], file: str | None) 
 
 
 def _sayings(key: str, look: Sequence[Mapping[str, Any]], *, exact: bool) -> list[str]:
-    """What may be said of a clip: the first doubt's exchange is filled in."""
-    pair = next((one for one in look if len(one["people"]) == 2), None)
-    swaps = []
-    if pair is not None and not exact:
-        swaps = [f"swap {key} {pair['people'][0]} {pair['people'][1]} --from {max(1, pair['frame'])}"]
+    """What may be said of a clip: the exchanges that the first doubts are about are filled in."""
+    pairs = [] if exact else [one for one in look if len(one["people"]) == 2]
+    swaps = [
+        f"swap {key} {one['people'][0]} {one['people'][1]} --from {max(1, one['frame'])}" for one in pairs[:_SWAPS]
+    ]
     return [f"accept {key}", f"reject {key}", *swaps]
 
 
@@ -104,7 +100,7 @@ def _word(plain: Mapping[str, Any]) -> str:
 def _look(one: Mapping[str, Any]) -> str:
     first, last = one["frames"][0], one["frames"][1] - 1
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-    who = " and ".join(map(str, one["people"]))
+    who = "somebody who is none of the people" if one["stranger"] else " and ".join(map(str, one["people"]))
     return f"{one['start_s']:.2f} to {one['stop_s']:.2f} s, {frames}" + (f": {who}" if who else "")
 
 

@@ -23,10 +23,10 @@ from tasks.ops.corrections import ALL, final_verdict, strangers
 from tasks.ops.picture_scores import look, reference_frame
 from tasks.ops.rules import Limits, Subject
 from tasks.ops.rules import judge as verdict_of
-from tasks.ops.scores import measure, unsure_spans
+from tasks.ops.scores import measure, stranger_spans, unsure_spans
 from tasks.refine import misfits_of
 
-VERSION = 2
+VERSION = 3
 # Sharpness and standstill are taken at no more than this height: it is what a person in the frame is seen at later.
 _LOOK_HEIGHT = 360
 
@@ -40,7 +40,13 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     people, cast = people_of(item), cast_of(item)
     looks = look(read_frames(video, size=_look_size(clip.size)), people)
     measures = measure(people, clip.fps, looks.sharpness, looks.still)
-    subject = Subject(measures=measures, kind=cast.kind, unsure=unsure_spans(people), limits=config)
+    subject = Subject(
+        measures=measures,
+        kind=cast.kind,
+        unsure=unsure_spans(people),
+        strangers=stranger_spans(people),
+        limits=config,
+    )
     verdict, reasons = verdict_of(subject)
     if item.words:
         misfits = strangers(clip_digest(clip), item.words) | misfits_of(item)

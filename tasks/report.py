@@ -22,7 +22,7 @@ from tasks.ops.panels import Layout, draw_panels, lay_out
 from tasks.ops.places import places_of
 from tasks.ops.timeline_facts import timeline
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,8 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
     people = people_of(item)
     layout = lay_out(people.num_people, clip.size)
     step = max(1, -int(-clip.fps // Fraction(config.max_fps)))
-    best = sample_of(item).reference_frame
+    sample = sample_of(item)
+    best = sample.reference_frame
     with VideoWriter(
         out / "preview.mp4",
         fps=clip.fps / step,
@@ -58,7 +59,10 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         "best": round(float(best / clip.fps), 3),
         "panels": {"columns": layout.columns, "rows": layout.rows, "names": list(layout.names)},
         "size": list(layout.size),
-        "places": [{"people": [p + 1 for p in at.people], "frame": at.frame} for at in places_of(people)],
+        "places": [
+            {"people": [p + 1 for p in at.people], "frame": at.frame}
+            for at in places_of(people, clip.fps, sample.reasons)
+        ],
     }
     (out / "timeline.json").write_text(json.dumps(facts, sort_keys=True, separators=(",", ":")))
 

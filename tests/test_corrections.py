@@ -34,7 +34,6 @@ from tasks.ops.corrections import (
     strangers,
 )
 from tasks.ops.exchange import best_cut, exchange, without
-from tasks.ops.places import places_of
 from tasks.ops.sightings import chain_of, sighting, who_stands
 from tasks.ops.swaps import chains_of_swap
 from tests.draw_people import FPS, Figure, clip_of, draw_clip
@@ -397,16 +396,6 @@ def test_the_best_frame_to_exchange_is_where_the_paths_break() -> None:
     right = crossing()
     assert best_cut(swapped(right, 0, 1, 22), 0, 1, 5, 50, 40) == 22
     assert best_cut(right, 0, 1, 5, 50, 40) in range(27, 34), "of unbroken paths, where they meet"
-
-
-def test_places_to_look_at() -> None:
-    confidence = np.ones((3, T), np.float32)
-    confidence[0, 28:32], confidence[1, 29:31] = 0.4, 0.2
-    doubt = Event(kind="doubt", start=50, stop=54, people=(2,), note="?")
-    places = places_of(dataclasses.replace(crossing(), confidence=confidence, events=(doubt,)))
-    assert [(place.start, place.stop, place.people) for place in places] == [(28, 32, (0, 1)), (50, 54, (0, 2))]
-    assert places[0].frame in (29, 30)
-    assert places_of(crossing()) == ()
 
 
 # --- the file

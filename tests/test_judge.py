@@ -20,9 +20,9 @@ from datasets.video import read_window
 from tasks.batch import Batch, Env
 from tasks.judge import Config, judge, sample_of
 from tasks.ops.picture_scores import Looks, look, reference_frame
-from tasks.ops.rules import Limits, Subject
+from tasks.ops.rules import IDENTITY_RULES, Limits, Subject
 from tasks.ops.rules import judge as verdict_of
-from tasks.ops.scores import ABOUT, Measures, measure, unsure_spans
+from tasks.ops.scores import ABOUT, Measures, measure, stranger_spans, unsure_spans
 from tests.draw_people import FPS, Figure, draw_clip, store_clip
 
 DUET = (Figure(start=(0.2, 0.9), stop=(0.4, 0.9)), Figure(start=(0.8, 0.9), stop=(0.6, 0.9), shirt=(60, 90, 200)))
@@ -44,13 +44,29 @@ def judged(
     kinds: Sequence[str] | None = None,
     **drawn: Any,
 ) -> tuple[str, tuple[str, ...], Measures]:
+    subject = subject_of(figures, change=change, pictures=pictures, limits=limits, kinds=kinds, **drawn)
+    return *verdict_of(subject), subject.measures
+
+
+def subject_of(
+    figures: Sequence[Figure],
+    *,
+    change: Callable[[People], People] = lambda people: people,
+    pictures: Callable[[list[np.ndarray]], list[np.ndarray]] = lambda frames: frames,
+    limits: Limits | None = None,
+    kinds: Sequence[str] | None = None,
+    **drawn: Any,
+) -> Subject:
     people, frames = drawing(tuple(figures), **drawn)
     people = change(people)
     looks = look(pictures(frames), people)
-    measures = measure(people, FPS, looks.sharpness, looks.still)
-    kind = kinds or ["human"] * people.num_people
-    subject = Subject(measures=measures, kind=kind, unsure=unsure_spans(people), limits=limits or Limits())  # type: ignore[arg-type]
-    return *verdict_of(subject), measures
+    return Subject(
+        measures=measure(people, FPS, looks.sharpness, looks.still),
+        kind=kinds or ["human"] * people.num_people,  # type: ignore[arg-type]
+        unsure=unsure_spans(people),
+        strangers=stranger_spans(people),
+        limits=limits or Limits(),
+    )
 
 
 def with_confidence(person: int, start: int, stop: int, value: float) -> Callable[[People], People]:
@@ -60,6 +76,10 @@ def with_confidence(person: int, start: int, stop: int, value: float) -> Callabl
         return dataclasses.replace(people, confidence=confidence)
 
     return change
+
+
+def doubts(*spans: tuple[int, int, tuple[int, ...]]) -> tuple[Event, ...]:
+    return tuple(Event(kind="doubt", start=start, stop=stop, people=who, note="") for start, stop, who in spans)
 
 
 def moved_pose(person: int, by: tuple[float, float]) -> Callable[[People], People]:
@@ -262,6 +282,60 @@ def test_verdicts(figures: Sequence[Figure], options: dict[str, Any], verdict: s
     assert bool(reasons) == (verdict != "accepted")
     for part in says:
         assert any(part in reason for reason in reasons), (part, reasons)
+
+
+UNSURE, STRANGER = "who is who is unsure in", "somebody who is none of the people is found in"
+
+
+@pytest.mark.parametrize(
+    ("spans", "says"),
+    [
+        pytest.param([(10, 12, ())], [], id="a stranger in few frames"),
+        pytest.param(
+            [(10, 12, ()), (30, 35, ())],
+            [f"{STRANGER} 0.14 of the frames > 0.05: at 0.40 s, at 1.20 s"],
+            id="a stranger, twice",
+        ),
+        pytest.param(
+            [(t, t + 1, ()) for t in range(0, 50, 10)],
+            [f"{STRANGER} 0.10 of the frames > 0.05: at 0.00 s, at 0.40 s, at 0.80 s, at 1.20 s ..."],
+            id="a stranger, more often than is told",
+        ),
+        pytest.param([(10, 14, (1,))], [f"{UNSURE} 0.08 of the frames > 0.05: at 0.40 s"], id="one doubted"),
+        pytest.param(
+            [(10, 14, (0, 1)), (20, 25, ())],
+            [f"{UNSURE} 0.08 of the frames > 0.05: at 0.40 s", f"{STRANGER} 0.10 of the frames > 0.05: at 0.80 s"],
+            id="each too often",
+        ),
+        pytest.param(
+            [(10, 14, (0, 1)), (20, 22, ())],
+            [f"{UNSURE} 0.08 of the frames > 0.05: at 0.40 s"],
+            id="a stranger seldom, who is who unsure too often",
+        ),
+        pytest.param(
+            [(10, 12, (0, 1)), (20, 25, ())],
+            [f"{STRANGER} 0.10 of the frames > 0.05: at 0.80 s"],
+            id="a stranger too often, who is who seldom unsure",
+        ),
+        pytest.param(
+            [(10, 12, (0, 1)), (20, 22, ())],
+            [
+                f"{UNSURE} 0.04 of the frames, 0.08 together with the other doubt > 0.05: at 0.40 s",
+                f"{STRANGER} 0.04 of the frames, 0.08 together with the other doubt > 0.05: at 0.80 s",
+            ],
+            id="too often only together",
+        ),
+        pytest.param([(10, 12, (0, 1)), (10, 12, ())], [], id="the same few frames for both"),
+    ],
+)
+def test_what_is_doubted_is_told_by_its_own_name(
+    spans: list[tuple[int, int, tuple[int, ...]]], says: list[str]
+) -> None:
+    subject = subject_of(DUET, events=doubts(*spans))
+    share = len({t for start, stop, _ in spans for t in range(start, stop)}) / 50
+    assert subject.measures.scores()["swap_suspicion"] == round(share, 4), "a stranger counts as a doubt"
+    assert verdict_of(subject) == ("review" if share > 0.05 else "accepted", tuple(says))
+    assert [found.reason for rule in IDENTITY_RULES if (found := rule(subject))] == says, "told by identity's rules"
 
 
 def test_only_the_reasons_that_decide_are_told() -> None:

@@ -94,6 +94,20 @@ def open_page(browser: Browser, folder: Path, **context: Any) -> Iterator[Opened
     assert beyond == [], "the page stays in its folder"
 
 
+HEAD = "window.DUET=window.DUET||{};DUET.clips="
+
+
+def listed(folder: Path) -> list[dict[str, Any]]:
+    """The clips that a report lists."""
+    plain: list[dict[str, Any]] = json.loads((folder / "clips.js").read_text().removeprefix(HEAD).rstrip(";\n"))
+    return plain
+
+
+def list_anew(folder: Path, clips: list[dict[str, Any]]) -> None:
+    """The same report with other clips listed."""
+    (folder / "clips.js").write_text(f"{HEAD}{json.dumps(clips)};\n")
+
+
 def test_it_renders_what_the_run_found(opened: Opened) -> None:
     page = opened.page
     assert page.title() == "Drawn <b>clips</b> · report"
@@ -258,9 +272,7 @@ def test_commands_to_copy_beside_each_clip(browser: Browser, folder: Path, tmp_p
     """As of footage, moved to a folder whose name a shell would take apart."""
     moved = tmp_path / "my out's" / "report"
     shutil.copytree(folder, moved)
-    head = "window.DUET=window.DUET||{};DUET.clips="
-    clips = json.loads((moved / "clips.js").read_text().removeprefix(head).rstrip(";\n"))
-    (moved / "clips.js").write_text(f"{head}{json.dumps([clip | {'exact': False} for clip in clips])};\n")
+    list_anew(moved, [clip | {"exact": False} for clip in listed(moved)])
     out = str(moved.parent).replace("'", "'\\''")
     for seen in open_page(browser, moved, permissions=["clipboard-read", "clipboard-write"]):
         card = seen.page.locator(".card.review").first
@@ -288,6 +300,53 @@ def test_commands_to_copy_beside_each_clip(browser: Browser, folder: Path, tmp_p
         assert accepted.locator(".say").is_visible()
 
 
+A_OR_B = "two exchanged from the frame shown: write their numbers for A and B"
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        pytest.param([], [(A_OR_B, "A B --from 1")], id="nothing is known of who"),
+        pytest.param([((), 5), ((2,), 9)], [(A_OR_B, "A B --from 1")], id="a stranger, and one with nobody near"),
+        pytest.param(
+            [((2, 3), 7), ((2, 3), 0)],
+            [
+                ("2 and 3 exchanged in doubt", "2 3 --from 7"),
+                ("2 and 3 exchanged in doubt", "2 3 --from 1"),
+                ("2 and 3 exchanged from the frame shown", "2 3 --from 1"),
+            ],
+            id="one pair is doubted",
+        ),
+        pytest.param(
+            [((2, 3), 7), ((1, 3), 12)],
+            [
+                ("2 and 3 exchanged in doubt", "2 3 --from 7"),
+                ("1 and 3 exchanged in doubt", "1 3 --from 12"),
+                (A_OR_B, "A B --from 1"),
+            ],
+            id="two pairs are doubted",
+        ),
+    ],
+)
+def test_of_three_the_two_that_are_doubted_are_offered(
+    browser: Browser,
+    folder: Path,
+    tmp_path: Path,
+    places: list[tuple[tuple[int, ...], int]],
+    says: list[tuple[str, str]],
+) -> None:
+    copy = tmp_path / "out" / "report"
+    shutil.copytree(folder, copy)
+    trio = next(clip for clip in listed(copy) if len(clip["people"]) == 3)
+    told = [{"people": who, "frame": frame} for who, frame in places]
+    list_anew(copy, [trio | {"exact": False, "verdict": "review", "places": told}])
+    for seen in open_page(browser, copy):
+        lines = seen.page.locator(".card .saying").all()
+        swaps = [(one.locator("span").inner_text(), one.locator("code").inner_text()) for one in lines[2:]]
+        command = f"python -m flows.review {copy.parent} swap {trio['key']} "
+        assert swaps == [(about, command + words) for about, words in says]
+
+
 def test_people_that_are_known_exactly_cannot_be_exchanged(opened: Opened) -> None:
     texts = opened.page.locator(".card.review").first.locator(".saying code").all_inner_texts()
     assert [text.split()[-2] for text in texts] == ["accept", "reject"]
@@ -305,10 +364,8 @@ def test_a_narrow_screen_has_no_sideways_scroll(browser: Browser, folder: Path, 
 def test_thousands_of_clips_open_at_once(browser: Browser, folder: Path, tmp_path: Path) -> None:
     large = tmp_path / "report"
     shutil.copytree(folder, large)
-    head = "window.DUET=window.DUET||{};DUET.clips="
-    clips = json.loads((large / "clips.js").read_text().removeprefix(head).rstrip(";\n"))
-    many = [clip | {"key": f"{clip['key']}-{n}"} for n in range(450) for clip in clips]
-    (large / "clips.js").write_text(f"{head}{json.dumps(many)};\n")
+    many = [clip | {"key": f"{clip['key']}-{n}"} for n in range(450) for clip in listed(large)]
+    list_anew(large, many)
     for seen in open_page(browser, large):
         assert len(many) == 5400
         assert seen.page.locator(".card").count() <= 20

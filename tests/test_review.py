@@ -44,7 +44,7 @@ def test_the_list_says_what_why_and_where(drawn: DrawnRun, review: Callable[...,
     plain = review(drawn.out, "--json").plain
     assert [clip["key"] for clip in plain["clips"]] == sorted(drawn.keys)
     assert plain["clips"][0]["look"][0] | {"frame": 0} == {
-        "start_s": 0.68, "stop_s": 0.92, "frames": [17, 23], "people": [1, 2], "frame": 0,
+        "start_s": 0.68, "stop_s": 0.92, "frames": [17, 23], "people": [1, 2], "frame": 0, "stranger": False,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +12,8 @@ import numpy as np
 from datasets.records import Kind, Verdict
 from tasks.ops.funnel import EMPTY
 from tasks.ops.scores import Measures
+
+_SOMEBODY_ELSE = re.compile(r"person (\d+) may be somebody else at (\d+\.\d+) s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,7 @@ class Subject:
     measures: Measures
     kind: Sequence[Kind]
     unsure: Sequence[tuple[int, int]]  # spans of frames in which who is who is unsure
+    strangers: Sequence[tuple[int, int]]  # spans in which somebody is found who is none of the people
     limits: Limits
 
     def second(self, frame: int) -> str:
@@ -148,12 +152,11 @@ def _frozen(s: Subject) -> Finding | None:
 
 
 def _unsure(s: Subject) -> Finding | None:
-    share = float(s.measures.unsure.mean()) if len(s.measures.unsure) else 0.0
-    if share <= s.limits.max_unsure or not s.unsure:
-        return None
-    places = ", ".join(s.second(start) for start, _ in s.unsure[:4]) + (" ..." if len(s.unsure) > 4 else "")
-    limit = _figure(s.limits.max_unsure)
-    return Finding("review", f"who is who is unsure in {_figure(share)} of the frames > {limit}: {places}")
+    return _in_frames(s, s.unsure, s.strangers, "who is who is unsure")
+
+
+def _strangers(s: Subject) -> Finding | None:
+    return _in_frames(s, s.strangers, s.unsure, "somebody who is none of the people is found")
 
 
 def _doubted(s: Subject) -> Finding | None:
@@ -166,6 +169,16 @@ def _doubted(s: Subject) -> Finding | None:
         "review",
         f"person {low + 1} may be somebody else {where}: identity confidence {_figure(value)} < {_figure(limit)}",
     )
+
+
+def somebody_else(reason: str) -> tuple[int, float] | None:
+    """Who (from 0) may be somebody else, and at which second, by a reason of the rule on confidence; None by others.
+
+    >>> somebody_else("person 3 may be somebody else at 1.20 s: identity confidence 0.41 < 0.65")
+    (2, 1.2)
+    """
+    found = _SOMEBODY_ELSE.match(reason)
+    return (int(found[1]) - 1, float(found[2])) if found else None
 
 
 def _disagree(s: Subject) -> Finding | None:
@@ -211,12 +224,26 @@ def _wrong_kinds(s: Subject) -> Finding | None:
 
 # In the order in which reasons are told.
 RULES: tuple[Callable[[Subject], Finding | None], ...] = (
-    _too_many, _too_small, _too_short, _no_body, _too_few, _apart, _frozen, _unsure, _doubted, _disagree, _crossed,
-    _jittery, _blurred, _wrong_kinds,
+    _too_many, _too_small, _too_short, _no_body, _too_few, _apart, _frozen, _unsure, _strangers, _doubted, _disagree,
+    _crossed, _jittery, _blurred, _wrong_kinds,
 )  # fmt: skip
 
 # Those whose finding says that somebody may go by another's name.
-IDENTITY_RULES = (_unsure, _doubted)
+IDENTITY_RULES = (_unsure, _strangers, _doubted)
+
+
+def _in_frames(
+    s: Subject, spans: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]], text: str
+) -> Finding | None:
+    """One of two doubts that share a limit: told when it goes past the limit alone, or only the two together do."""
+    unsure, limit = s.measures.unsure, s.limits.max_unsure
+    both = float(unsure.mean()) if len(unsure) else 0.0
+    share, other = (sum(stop - start for start, stop in some) / max(1, len(unsure)) for some in (spans, others))
+    if both <= limit or not spans or share <= limit < other:
+        return None
+    together = "" if share > limit else f", {_figure(both)} together with the other doubt"
+    places = ", ".join(s.second(start) for start, _ in spans[:4]) + (" ..." if len(spans) > 4 else "")
+    return Finding("review", f"{text} in {_figure(share)} of the frames{together} > {_figure(limit)}: {places}")
 
 
 def _tests(s: Subject) -> tuple[np.ndarray, ...]:

@@ -38,7 +38,7 @@ ABOUT = {
     "sharpness_min": "edge energy over contrast of the least sharp person, median over frames",
     "confidence_min": "lowest identity confidence of anyone over half a second",
     "confidence_mean": "mean identity confidence",
-    "swap_suspicion": "share of the frames in which who is who is unsure",
+    "swap_suspicion": "share of the frames in which who is who is unsure, or somebody found is none of the people",
     "contact": "share of the frames in which two people's masks touch",
     "hidden": "share of people and frames in which somebody is there but hidden",
     "distance": "median distance of the nearest two people, in body heights",
@@ -67,7 +67,7 @@ class Measures:
     confidence: np.ndarray  # lowest mean over half a second
     confidence_frame: np.ndarray  # where that is, middle of the half second
     confidence_mean: float
-    unsure: np.ndarray  # (T,) bool  who is who is unsure in this frame
+    unsure: np.ndarray  # (T,) bool  who is who is unsure in this frame, or somebody found is none of the people
     together: float
     contact: float
     hidden: float
@@ -131,7 +131,7 @@ def measure(people: People, fps: Fraction, sharpness: np.ndarray, still: np.ndar
         confidence=low,
         confidence_frame=low_frame,
         confidence_mean=float(people.confidence[people.present].mean()) if people.present.any() else 0.0,
-        unsure=_unsure(people),
+        unsure=_unsure(people) | _strangers(people),
         together=float((seen.sum(axis=0) >= 2).mean()) if seen.size else 0.0,
         contact=float(agreement["contact"]),
         hidden=float((people.present & ~seen).sum() / max(1, people.present.sum())),
@@ -143,16 +143,33 @@ def measure(people: People, fps: Fraction, sharpness: np.ndarray, still: np.ndar
 
 def unsure_spans(people: People) -> list[tuple[int, int]]:
     """Where who is who is unsure: first frames and one past the last, in order."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], _unsure(people), [False]]).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return _spans(_unsure(people))
+
+
+def stranger_spans(people: People) -> list[tuple[int, int]]:
+    """Where somebody is found who is none of the people, as the binder doubts: doubts about nobody."""
+    return _spans(_strangers(people))
 
 
 def _unsure(people: People) -> np.ndarray:
     unsure = np.asarray((people.present & (people.confidence < UNSURE)).any(axis=0))
     for event in people.events:
-        if event.kind == "doubt":
+        if event.kind == "doubt" and event.people:
             unsure[event.start : event.stop] = True
     return unsure
+
+
+def _strangers(people: People) -> np.ndarray:
+    found = np.zeros(people.num_frames, bool)
+    for event in people.events:
+        if event.kind == "doubt" and not event.people:
+            found[event.start : event.stop] = True
+    return found
+
+
+def _spans(on: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _body_share(people: People) -> np.ndarray:

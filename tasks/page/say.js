@@ -45,6 +45,13 @@
     return node;
   }
 
+  /** The only two that a swap can be about, by who is there or by all that is in doubt; else letters to fill in. */
+  function pair(clip, pairs) {
+    if (clip.people.length === 2) return [1, 2];
+    const told = new Set(pairs.map((place) => place.people.join(" ")));
+    return told.size === 1 ? pairs[0].people : ["A", "B"];
+  }
+
   /** The box of a clip's commands; `at(seconds)` tells it which frame the video shows. */
   D.say = function (clip) {
     const last = clip.frames - 1;
@@ -57,9 +64,10 @@
       for (const { people: [a, b], frame } of pairs.slice(0, PLACES)) {
         box.append(line(`${a} and ${b} exchanged in doubt`, `swap ${clip.key} ${a} ${b} --from ${Math.max(1, frame)}`));
       }
-      const [a, b] = pairs.length ? pairs[0].people : [1, 2];
+      const [a, b] = pair(clip, pairs);
       const words = (frame) => `swap ${clip.key} ${a} ${b} --from ${Math.min(last, Math.max(1, frame))}`;
-      const here = line(`${a} and ${b} exchanged from the frame shown`, words(1));
+      const who = a === "A" ? "two exchanged from the frame shown: write their numbers for A and B" : `${a} and ${b} exchanged from the frame shown`;
+      const here = line(who, words(1));
       box.append(here);
       at = (seconds) => here.say(words(Math.floor(seconds * clip.fps + 0.01)));
     }
