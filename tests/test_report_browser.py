@@ -253,6 +253,24 @@ def test_a_click_on_the_timeline_seeks_and_events_tell(opened: Opened) -> None:
     assert lane.get_attribute("title").endswith("100 % visible, confidence 1.00")
 
 
+def test_a_doubt_is_seen_through_a_longer_event(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "report"
+    shutil.copytree(folder, copy)
+    clip = next(clip for clip in listed(copy) if clip["verdict"] == "review")
+    script = copy / clip["folder"] / "clip.js"
+    detail = json.loads(script.read_text().removeprefix("DUET.loaded(").rstrip(");\n"))
+    whole = {"kind": "repair", "start": 0, "stop": clip["seconds"], "people": [], "note": "left out"}
+    detail["timeline"]["events"].append(whole)
+    script.write_text(f"DUET.loaded({json.dumps(detail)});\n")
+    for seen in open_page(browser, copy):
+        card = seen.page.locator(f"#clip-{clip['key']}")
+        doubt = card.locator(".mark.doubt-event")
+        doubt.wait_for()
+        doubt.click()
+        time = "document.querySelector('.card.review video').currentTime"
+        seen.page.wait_for_function(f"{time} > 0.3 && {time} < 0.4")
+
+
 def test_frame_by_frame(opened: Opened) -> None:
     page = opened.page
     card = page.locator(".card").first
