@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
+from datasets.counted import counted
 from datasets.folder import open_folder
 from datasets.index import SCORE, SPLITS
 from datasets.remote import AddressError, check_address, is_address
@@ -206,7 +207,7 @@ def told(found: Difference, *, most: int | None = SHOWN) -> str:
     clips |= {"changed": len(found.changed)}
     lines.append("clips    " + ", ".join(f"{n} {kind}" for kind, n in clips.items()))
     shards = ", ".join(f"{n} {kind}" for kind, n in found.shards.items())
-    lines.append(f"shards   {shards}; {found.moved} clips moved")
+    lines.append(f"shards   {shards}; {counted(found.moved, 'clip')} moved")
     for name, (before, after) in found.counts.items():
         if before != after:
             lines.append(f"{name:<8} {before} -> {after} ({after - before:+d})")
@@ -285,7 +286,7 @@ def _taken_down(a: Version, b: Version) -> list[str]:
     for one in (a, b):
         out, _ = split_address(one.address)
         for note in notes(open_folder(out), one.info.generation):
-            what = f"{note['clips']} clips were taken out of it later (takedown {note['takedown']})"
+            what = f"{counted(note['clips'], 'clip')} taken out of it later (takedown {note['takedown']})"
             lines.append(f"{one.address}: {what}")
     return lines
 

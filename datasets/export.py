@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from datasets import index
+from datasets.counted import counted
 from datasets.export_coco import CocoWriter
 from datasets.export_mot import MotWriter
 from datasets.export_stableanimator import StableAnimatorWriter
@@ -151,7 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         print(json.dumps(asdict(done)))
     else:
-        print(f"{done.out}: {done.clips} clips, {done.people} people, {done.frames} frames as {done.form}")
+        people, frames = counted(done.people, "person"), counted(done.frames, "frame")
+        print(f"{done.out}: {counted(done.clips, 'clip')}, {people}, {frames} as {done.form}")
     return 0
 
 

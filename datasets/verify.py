@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import corrections, index, takedowns, versions
+from datasets.counted import counted
 from datasets.folder import Folder, LocalFolder, open_folder
 from datasets.members import KEY, ShardError
 from datasets.remote import AddressError
@@ -109,10 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         for problem in checked.problems:
             print(problem)
-        verdict = f"{len(checked.problems)} problems" if checked.problems else "all right"
+        verdict = counted(len(checked.problems), "problem") if checked.problems else "all right"
         print(
-            f"{arguments.out}: {verdict} in {checked.shards} shards, {checked.samples} samples, "
-            f"{checked.frames} frames, {checked.bytes} bytes"
+            f"{arguments.out}: {verdict} in {counted(checked.shards, 'shard')}, {counted(checked.samples, 'sample')}, "
+            f"{counted(checked.frames, 'frame')}, {counted(checked.bytes, 'byte')}"
         )
     return 1 if checked.problems else 0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from datasets.counted import counted
 from datasets.records import People, load_record
 from datasets.store import Store
 from flows.bench_crossings import begin_bench_worker
@@ -89,7 +90,9 @@ def fault_table(found: Mapping[str, Any]) -> Table:
     shaken = f"{found['jitter_px_before']:.2f} px before, {found['jitter_px_after']:.2f} px after"
     clean = f"{found['clean_changed']} of {found['clean_clips']} changed"
     moved = f"keypoints moved by {found['clean_keypoint_px_max']:.2f} px at most"
-    title = f"faults, seed {found['seed']}, {found['clips']} clips; jitter: {shaken}; clean: {clean}, {moved}"
+    title = (
+        f"faults, seed {found['seed']}, {counted(found['clips'], 'clip')}; jitter: {shaken}; clean: {clean}, {moved}"
+    )
     return Table(title=title, head=("fault", *_WHAT, "share repaired"), rows=rows)
 
 

@@ -11,6 +11,7 @@ from string import Template
 import numpy as np
 
 import tasks
+from datasets.counted import counted
 from datasets.store import write_atomic
 from flows.bench_figures import Measured
 from flows.bench_tables import Table
@@ -41,7 +42,9 @@ def write_page(out: Path, title: str, tables: Sequence[Table], worst: Sequence[t
         script=(_FILES / "bench.js").read_text(),
         tables="\n".join(table_html(table) for table in tables),
         settings="\n".join(_settings()),
-        clips="\n".join([f"<h2>Our worst {len(worst)} clips</h2>", *(_card(measured) for measured, _ in worst)]),
+        clips="\n".join(
+            [f"<h2>Our worst {counted(len(worst), 'clip')}</h2>", *(_card(measured) for measured, _ in worst)]
+        ),
     )
     write_atomic(out / PAGE, text.encode())
     return out / PAGE
@@ -77,8 +80,8 @@ def _card(measured: Measured) -> str:
     said = "; ".join([take.turned_away] if take.turned_away else flags["reasons"]) or "no reason to doubt"
     stressed = "" if take.stress == AS_FILMED else f", {take.stress}"
     facts = (
-        f"IDF1 {float(ids['Identity/IDF1']):.3f}, {int(ids['CLEAR/IDSW'])} switches, {flags['wrong_frames']} times "
-        f"an id on the wrong person. Judge: {flags['verdict']}: {said}"
+        f"IDF1 {float(ids['Identity/IDF1']):.3f}, {counted(int(ids['CLEAR/IDSW']), 'switch')}, "
+        f"{counted(flags['wrong_frames'], 'time')} an id on the wrong person. Judge: {flags['verdict']}: {said}"
     )
     media = escape(f"{CLIPS}/{take.key}")
     return (

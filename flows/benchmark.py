@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from datasets.counted import counted
 from datasets.store import Store
 from flows import presets
 from flows.bench_crossings import CLIPS, QUICK_CLIPS, STRESSED, Plan, jobs_in, jobs_of, run_takes, without_masks
@@ -95,7 +96,7 @@ def _faults(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     _out(arguments)
     store = str(Path(arguments.store).absolute())
     with reporting() as reporter:
-        reporter.say(f"faults, seed {arguments.seed}, {arguments.workers} workers")
+        reporter.say(f"faults, seed {arguments.seed}, {counted(arguments.workers, 'worker')}")
         found = run_faults(arguments.seed, quick=arguments.quick, store=store, workers=arguments.workers)
     return found, text_of([fault_table(found)])
 
@@ -120,9 +121,8 @@ def _crossings(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     fetch_weights(wanted_weights([*stages, (rivals.LOOKS_STAGE, rivals.LooksConfig())], env), env)
     with reporting() as reporter:
         stressed = sum(len(job.stresses) for job in jobs)
-        reporter.say(
-            f"crossings, seed {arguments.seed}: {len(jobs)} clips, {stressed} stressed, {arguments.workers} workers"
-        )
+        clips, workers = counted(len(jobs), "clip"), counted(arguments.workers, "worker")
+        reporter.say(f"crossings, seed {arguments.seed}: {clips}, {stressed} stressed, {workers}")
         takes = run_takes(Plan(jobs=jobs, config=config, env=env, workers=arguments.workers))
     measured = [Measured(take) for take in takes]
     found = figures(measured, arguments.seed)
@@ -137,7 +137,7 @@ def _show(found: dict[str, Any], measured: Sequence[Measured], out: Path, env: E
     worst = sorted(filmed, key=lambda one: (float(one.tallies[OURS, "box"]["Identity/IDF1"]), one.take.key))[:WORST]
     replays = [(one, replayed(one.take, env)) for one in worst]
     write_parquet(out, measured)
-    title = f"Crossings, seed {found['seed']}, {found['clips']} clips"
+    title = f"Crossings, seed {found['seed']}, {counted(found['clips'], 'clip')}"
     page = write_page(out, title, tables, replays)
     return f"{text_of([*tables[1:], tables[0]])}\n{page}\n{page.with_name(FILE)}"
 

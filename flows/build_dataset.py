@@ -17,6 +17,7 @@ from prefect import flow
 from prefect.logging.configuration import setup_logging
 from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 
+from datasets.counted import counted
 from datasets.lock import building
 from flows.checks import bytes_needed, check_disk, fetch_weights
 from flows.clusters import joined
@@ -161,7 +162,8 @@ def _command(options: Options, arguments: argparse.Namespace, stdout: TextIO) ->
         print(json.dumps(plan.plain(), indent=1) if arguments.json else plan.text(), file=stdout)
         return OK
     with reporting() as reporter:
-        reporter.say(f"{run.preset}: {len(run.sources)} sources -> {run.out}, {run.runner.kind}:{run.runner.workers}")
+        sources = counted(len(run.sources), "source")
+        reporter.say(f"{run.preset}: {sources} -> {run.out}, {run.runner.kind}:{run.runner.workers}")
         make_ready(run)
         with prefect_api(remote=run.runner.remote):
             summary = build(run)

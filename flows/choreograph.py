@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.counted import counted
 from flows.command import OK, RED, USAGE, Parser, tell
 from tasks.motion import write_scene
 from tasks.ops.crossings import PEOPLE, SCENARIOS, crossings
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         tell(f"error: {error.filename or folder}: {error.strerror}; the same command goes on where it stopped")
         return RED
-    print(f"{len(made)} scenes in {folder}. Shards of them: python -m flows.build_dataset {folder} --out OUT")
+    scenes = counted(len(made), "scene")
+    print(f"{scenes} in {folder}. Shards of them: python -m flows.build_dataset {folder} --out OUT")
     return OK
 
 

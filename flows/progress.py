@@ -14,6 +14,8 @@ from typing import Any, Protocol, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from datasets.counted import counted
+
 # A plain line for each finished batch would be thousands in a large run.
 LINE_EVERY_S = 5.0
 
@@ -60,7 +62,7 @@ class Lines:
             whole = self._done[stage] == self._of[stage]
             if whole or self._clock() - self._last >= LINE_EVERY_S:
                 part = "" if whole else f" after {self._done[stage]} of {self._of[stage]} batches"
-                self._line(f"{stage}: {self._items[stage]} {'item' if self._items[stage] == 1 else 'items'}{part}")
+                self._line(f"{stage}: {counted(self._items[stage], 'item')}{part}")
 
     def say(self, text: str) -> None:
         """One line for people."""
@@ -80,7 +82,7 @@ class Bars:
             TextColumn("{task.description:>10}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[items]} items"),
+            TextColumn("{task.fields[items]}"),
             TimeElapsedColumn(),
             console=console,
         )
@@ -97,12 +99,12 @@ class Bars:
     def begin(self, stage: str, batches: int) -> None:
         """A new bar."""
         self._items[stage] = 0
-        self._bars[stage] = self._progress.add_task(stage, total=batches, items=0)
+        self._bars[stage] = self._progress.add_task(stage, total=batches, items=counted(0, "item"))
 
     def advance(self, stage: str, items: int, rejects: Sequence[str]) -> None:
         """The bar one batch on; each reject is a line above the bars."""
         self._items[stage] += items
-        self._progress.update(self._bars[stage], advance=1, items=self._items[stage])
+        self._progress.update(self._bars[stage], advance=1, items=counted(self._items[stage], "item"))
         for reject in rejects:
             self.say(reject)
 

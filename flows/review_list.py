@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets.corrections import Correction
+from datasets.counted import counted
 from flows.shown import Shown, rows_of, shown
 from tasks.ops.corrections import phrase
 from tasks.ops.places import places_of
@@ -31,7 +32,7 @@ def listing_text(found: Mapping[str, Any]) -> str:
     if not count:
         lines = [f"{found['out']}: nothing is in review"]
     else:
-        lines = [f"{found['out']}: {count} {'clip' if count == 1 else 'clips'} in review"]
+        lines = [f"{found['out']}: {counted(count, 'clip')} in review"]
     for clip in found["clips"]:
         lines += ["", f"{clip['key']}  ({clip['source']} from {clip['start_s']:.2f} s, {clip['seconds']:.2f} s long)"]
         lines += _block("why", clip["reasons"])

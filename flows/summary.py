@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from datasets.counted import counted
 from flows.batches import costs_by_stage
 from tasks import shard
 from tasks.batch import Cost, Reject
@@ -60,9 +61,10 @@ class Summary:
             for name, stage in self.stages.items()
         )
         return (
-            f"{self.out}: {self.clips} clips of {self.sources} sources in {self.seconds:.0f} s: "
+            f"{self.out}: {counted(self.clips, 'clip')} of {counted(self.sources, 'source')} in {self.seconds:.0f} s: "
             f"{self.accepted} accepted, {self.review} to review, {self.rejected} rejected, {self.failed} failed; "
-            f"{self.samples} samples in {self.shards} shards\n{work}\n{self.out}/report/index.html"
+            f"{counted(self.samples, 'sample')} in {counted(self.shards, 'shard')}\n"
+            f"{work}\n{self.out}/report/index.html"
         )
 
 

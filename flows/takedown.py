@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from datasets import index, remote_source, takedowns, versions
 from datasets.corrections import file_in, read_corrections, remove_corrections
+from datasets.counted import counted
 from datasets.folder import Folder, open_folder
 from datasets.lock import building
 from datasets.members import ShardError
@@ -91,7 +92,7 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
         plain = {"dry_run": arguments.dry_run, "takedowns": [asdict(one) for one in found], **asdict(removed)}
         print(json.dumps(plain, ensure_ascii=False), file=stdout)
     else:
-        print(_text(arguments.out, found, removed, arguments.dry_run), file=stdout)
+        print(told_of(arguments.out, found, removed, arguments.dry_run), file=stdout)
     return OK
 
 
@@ -258,20 +259,25 @@ def _undo(out: Folder, given: Sequence[str], as_json: bool, stdout: TextIO) -> i
     return OK
 
 
-def _text(out: str, found: Sequence[Takedown], removed: Removed, dry: bool) -> str:
+def told_of(out: str, found: Sequence[Takedown], removed: Removed, dry: bool) -> str:
     """For people."""
     lines = [f"{one.id}  {', '.join(one.names) or 'never seen here'}  {one.sha256[:16]}" for one in found]
     would = "would go" if dry else "gone"
-    lines.append(f"{out}: {len(removed.clips)} clips {would}; generation {removed.generation}")
+    lines.append(f"{out}: {counted(len(removed.clips), 'clip')} {would}; generation {removed.generation}")
     lines += [f"- {key}" for key in removed.clips]
     lines.append(
-        f"shards   {removed.shards_rewritten} rewritten, {removed.shards_removed} removed; {removed.bytes} bytes less"
+        f"shards   {removed.shards_rewritten} rewritten, {removed.shards_removed} removed; "
+        f"{counted(removed.bytes, 'byte')} less"
     )
     lines.append(f"versions {', '.join(map(str, removed.versions)) or 'none'} lost rows")
     lines.append(
-        f"beside   {removed.rejects} rejects, {removed.words} words of a person, {removed.report} in the report"
+        f"beside   {counted(removed.rejects, 'reject')}, {counted(removed.words, 'word')} of a person, "
+        f"{removed.report} in the report"
     )
-    lines.append(f"store    {removed.artifacts} artifacts, {removed.artifact_bytes} bytes; {removed.notes} notes")
+    lines.append(
+        f"store    {counted(removed.artifacts, 'artifact')}, {counted(removed.artifact_bytes, 'byte')}; "
+        f"{counted(removed.notes, 'note')}"
+    )
     if removed.remade:
         lines.append(f"damaged  {', '.join(removed.remade)}: lay in a damaged shard; the next build makes them anew")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from datasets.counted import counted
 from datasets.index import SPLITS
 from datasets.store import Store
 from flows import presets
@@ -84,7 +85,8 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
     fetch_weights(wanted_weights(stages, env), env)
     plan = Plan(config=config, env=env, workers=arguments.workers, sources=sources, subjects=tuple(subjects))
     with reporting() as reporter:
-        reporter.say(f"{len(jobs)} clips of {arguments.real}: {' and '.join(subjects)}, {arguments.workers} workers")
+        clips, workers = counted(len(jobs), "clip"), counted(arguments.workers, "worker")
+        reporter.say(f"{clips} of {arguments.real}: {' and '.join(subjects)}, {workers}")
         for remark in remarks:
             reporter.say(remark)
         scored = scored_of(prepared(jobs, plan), plan)
@@ -133,7 +135,7 @@ def _show(
     table = write_scores(out, scored, found)
     rows = {one.key: by_subject([one])[one.subject]["IDF1"] or 0.0 for one in first}
     worst = sorted(first, key=lambda one: (rows[one.key], one.key))[:WORST]
-    title = f"TogetherVideoBench: {len(keys)} {'clip' if len(keys) == 1 else 'clips'}"
+    title = f"TogetherVideoBench: {counted(len(keys), 'clip')}"
     page = write_page(out, title, tables, remarks, [(one, shown(one, env)) for one in worst])
     made = {
         "clips": len(keys), "subjects": found, "remarks": remarks,
@@ -164,7 +166,7 @@ def _remarks(scored: Sequence[Scored], sources: Sequence[FeatureSource]) -> list
         )
     count = pieces([one for one in scored if one.subject == scored[0].subject])
     if count is not None and count < STEADY_FVD:
-        out.append(f"FVD is of {count} pieces of 16 frames: below some {STEADY_FVD} it is unstable")
+        out.append(f"FVD is of {counted(count, 'piece')} of 16 frames: below some {STEADY_FVD} it is unstable")
     return out
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from datasets.counted import counted
 from datasets.records import Clip, Detections, save_record
 from datasets.video import clip_facts, read_window
 from tasks.backends.table import Detector, DetectorName, Where, detector
@@ -71,7 +72,8 @@ def brought_detections(rows: Rows, clip: Clip, config: Config) -> Detections:
     refuse_crowd(np.bincount(rows.frame, minlength=clip.frames).tolist(), config)
     if not len(rows.frame):
         raise Refused(
-            f"no people found in {clip.frames} frames by the file beside the source; without it they are looked for"
+            f"no people found in {counted(clip.frames, 'frame')} by the file beside the source; "
+            "without it they are looked for"
         )
     return Detections(frame=rows.frame, box=rows.box, score=rows.score)
 
@@ -94,8 +96,8 @@ def gather(found: dict[int, tuple[np.ndarray, np.ndarray]], clip: Clip, config: 
         score.append(found[t][1][tall])
     refuse_crowd([len(rows) for rows in frame], config)
     if not sum(map(len, frame)):
-        why = f"; {small} boxes below {config.min_height:.0%} of the height" if small else ""
-        raise Refused(f"no people found in {clip.frames} frames{why}")
+        why = f"; {counted(small, 'box')} below {config.min_height:.0%} of the height" if small else ""
+        raise Refused(f"no people found in {counted(clip.frames, 'frame')}{why}")
     return Detections(
         frame=np.concatenate(frame),
         box=np.concatenate(box).astype(np.float32),

@@ -10,6 +10,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from datasets.counted import counted
 from tasks.backends.sandbox import Limits
 from tasks.batch import Batch, Env, Item, Reject, Stage
 from tasks.cut_file import cut_file
@@ -94,7 +95,8 @@ def clips_in(item: Item) -> tuple[tuple[Item, ...], tuple[Reject, ...]]:
     if not clips:
         kinds = Counter(piece["reason"].partition(":")[0] for piece in index["dropped"])
         why = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        rejects.append(STAGE.reject(item, f"no clip in it: all {len(rejects)} pieces dropped ({why})", fault=False))
+        dropped = counted(len(rejects), "piece")
+        rejects.append(STAGE.reject(item, f"no clip in it: {dropped} dropped ({why})", fault=False))
     return clips, tuple(rejects)
 
 

@@ -138,7 +138,7 @@ def test_one_object_is_printed_with_all_figures(ran):
     assert set(found["masks"]) == {"J_apart", "J_contact", "F"}
     assert set(found["pose"]) == {"OKS", "PCK"}
     assert set(found["review"]) == {"recall", "clean_flagged"}
-    assert "1 clips, 1 stressed" in ran.told
+    assert "1 clip, 1 stressed" in ran.told
 
 
 def test_the_table_has_a_row_for_each_clip_and_tracker(ran):
@@ -177,7 +177,7 @@ def test_the_page_opens_from_its_file(ran, browser):
     page.on("pageerror", lambda error: told.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto((ran.out / "index.html").as_uri())
-    assert page.inner_text("h1") == "Crossings, seed 0, 1 clips"
+    assert page.inner_text("h1") == "Crossings, seed 0, 1 clip"
     assert page.locator("tr.ours").count() >= 3
     video = page.locator(".clip video")
     assert video.count() == 1

@@ -251,6 +251,15 @@ def lost(stage: str, reason: str, *, whole_source: bool = False) -> Left:
         ),
         pytest.param(
             [
+                lost("bind", "nobody stays in the picture: 1 track left out (too short)"),
+                lost("bind", "nobody stays in the picture: 2 tracks left out (too short)"),
+            ],
+            [3, 3, 7, 5, 5, 4],
+            [["bind: nobody stays in the picture: … tracks left out (too short)", 2], ["for a person to look at", 1]],
+            id="one and many are one reason",
+        ),
+        pytest.param(
+            [
                 lost("judge", "9 people found, at most 8 wanted"),
                 lost("judge", "20 people found, at most 8 wanted; small"),
                 lost("judge", "1 person found, at least 2 wanted"),

@@ -132,7 +132,8 @@ def test_people_get_lines_they_can_read(place, capfd):
     arguments = ["--out", place / "out", "--store", place / "store", "--limit", 2, "--runner", "threads:1"]
     assert main(command(place / "motion", *arguments, settings=TINY)[3:]) == 0
     out, err = capfd.readouterr()
-    assert "1 clips of 2 sources" in out
+    assert "1 clip of 2 sources" in out
+    assert "1 sample in 1 shard\n" in out
     assert f"{place / 'out'}/report/index.html" in out
     assert [line.split("] ")[1] for line in err.splitlines()][1:] == [
         "motion: 2 items", "render: 1 item", "judge: 1 item", "report: 1 item", "shard: 1 item",

@@ -223,9 +223,9 @@ def test_a_source_without_clips_is_a_reject_with_the_reason(tmp_path: Path) -> N
     assert not batch.items
     whole = {reject.source: reject.reason for reject in batch.rejects if not reject.clip}
     assert whole == {
-        "short.mp4": "no clip in it: all 1 pieces dropped (1 too short)",
-        "black.mp4": "no clip in it: all 1 pieces dropped (1 black)",
-        "one.mp4": "no clip in it: all 1 pieces dropped (1 too short)",
+        "short.mp4": "no clip in it: 1 piece dropped (1 too short)",
+        "black.mp4": "no clip in it: 1 piece dropped (1 black)",
+        "one.mp4": "no clip in it: 1 piece dropped (1 too short)",
     }
     assert len(batch.rejects) == 6, "the source and its piece"
 

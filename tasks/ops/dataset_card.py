@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from datasets.index import DatasetInfo
+from tasks.ops.funnel import pattern
 
 # Upper ends of the clip counts that Hugging Face sorts data sets by.
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -118,17 +118,13 @@ def _length(duration_s: float) -> str:
 
 def _reasons(rejects: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
     """Rejects by stage and kind of reason: figures differ from clip to clip, so they are left out of the kind."""
-    kinds = Counter((row["stage"], _kind(row["reason"])) for row in rejects)
+    kinds = Counter((row["stage"], pattern(row["reason"])) for row in rejects)
     return [(stage, reason, count) for (stage, reason), count in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))]
 
 
 def _review(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    kinds = Counter(kind for row in rows if row["verdict"] == "review" for kind in {_kind(r) for r in row["reasons"]})
+    kinds = Counter(kind for row in rows if row["verdict"] == "review" for kind in {pattern(r) for r in row["reasons"]})
     return sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
-
-
-def _kind(reason: str) -> str:
-    return re.sub(r"\d+(\.\d+)?", "…", reason)
 
 
 def _yaml(text: str) -> str:

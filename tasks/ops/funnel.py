@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from datasets.counted import many
+
 # How `detect`, `bind` and `judge` begin their reason for a clip without anybody: the funnel counts those apart.
 EMPTY = "no people found"
 _NOBODY = (EMPTY, "nobody stays")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_ONE = re.compile(r"(?<=… )(?:person|track|box|frame|piece)\b")  # what reasons count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +83,11 @@ def _first(one: Left) -> str:
 
 
 def pattern(reason: str) -> str:
-    """A reason without its figures, so that equal ones can be counted.
+    """A reason without its figures, and with what they count in the plural, so that equal ones can be counted.
 
     >>> pattern("12 people found, at most 8 wanted")
     '… people found, at most … wanted'
+    >>> pattern("1 person found, at least 2 wanted")
+    '… people found, at least … wanted'
     """
-    return _NUMBER.sub("…", reason)
+    return _ONE.sub(lambda noun: many(noun[0]), _NUMBER.sub("…", reason))

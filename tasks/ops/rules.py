@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from datasets.counted import counted
 from datasets.records import Kind, Verdict
 from tasks.ops.funnel import EMPTY
 from tasks.ops.scores import Measures
@@ -68,7 +69,7 @@ class Subject:
 def judge(subject: Subject) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict, and the reasons for it; none for an accepted clip. The worst finding decides."""
     if not subject.measures.num_people:
-        return "rejected", (f"{EMPTY} in {subject.measures.frames} frames",)
+        return "rejected", (f"{EMPTY} in {counted(subject.measures.frames, 'frame')}",)
     findings = [finding for rule in RULES if (finding := rule(subject)) is not None]
     verdict: Verdict = "accepted"
     if findings:
@@ -79,7 +80,7 @@ def judge(subject: Subject) -> tuple[Verdict, tuple[str, ...]]:
 
 def _too_many(s: Subject) -> Finding | None:
     found, most = s.measures.num_people, s.limits.max_people
-    return Finding("rejected", f"{found} people found, at most {most} wanted") if found > most else None
+    return Finding("rejected", f"{counted(found, 'person')} found, at most {most} wanted") if found > most else None
 
 
 def _too_small(s: Subject) -> Finding | None:
@@ -122,12 +123,12 @@ def _too_few(s: Subject) -> Finding | None:
     """Too few people, or too few that pass every rule on people where each rule alone leaves enough."""
     found, least = s.measures.num_people, s.limits.min_people
     if found < least:
-        return Finding(_when_short(s), f"{_people(found)} found, at least {least} wanted")
+        return Finding(_when_short(s), f"{counted(found, 'person')} found, at least {least} wanted")
     tests = _tests(s)
     good = int(np.all(tests, axis=0).sum())
     if good >= least or min(int(test.sum()) for test in tests) < least:
         return None
-    text = f"{good} of {_people(found)} large, whole and long enough in view, at least {least} wanted"
+    text = f"{good} of {counted(found, 'person')} large, whole and long enough in view, at least {least} wanted"
     return Finding(_when_short(s), text)
 
 
@@ -218,7 +219,8 @@ def _wrong_kinds(s: Subject) -> Finding | None:
     for kind, least in (("human", s.limits.min_humans), ("robot", s.limits.min_robots)):
         found = sum(one == kind for one in s.kind)
         if found < least:
-            return Finding("review", f"{found} of {_people(len(s.kind))} taken for a {kind}, at least {least} wanted")
+            of = counted(len(s.kind), "person")
+            return Finding("review", f"{found} of {of} taken for a {kind}, at least {least} wanted")
     return None
 
 
@@ -257,7 +259,7 @@ def _of_people(s: Subject, holds: np.ndarray, text: Callable[[str], str]) -> Fin
     if not failing:
         return None
     verdict: Verdict = _when_short(s) if int(holds.sum()) < s.limits.min_people else "review"
-    return Finding(verdict, text(f"{failing} of {_people(len(holds))}"))
+    return Finding(verdict, text(f"{failing} of {counted(len(holds), 'person')}"))
 
 
 def _when_short(s: Subject) -> Verdict:
@@ -265,10 +267,6 @@ def _when_short(s: Subject) -> Verdict:
     m, limits = s.measures, s.limits
     well = (m.height >= limits.min_height) & (m.coverage >= limits.lone_coverage) & (m.body >= limits.lone_body)
     return "review" if well.any() else "rejected"
-
-
-def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count} people"
 
 
 def _worst(values: np.ndarray) -> str:
