@@ -248,6 +248,7 @@ def crowd(count: int, height: float) -> tuple[Figure, ...]:
         pytest.param(
             DUET, {"change": with_confidence(1, 20, 22, 0.3)}, "accepted", [], id="a doubt of two frames is nothing"
         ),
+        pytest.param(DUET, {"limits": Limits(max_unsure=-1)}, "accepted", [], id="no doubt, whatever its limit"),
         pytest.param(
             DUET,
             {"change": moved_pose(0, (60, 0))},

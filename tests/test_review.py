@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from datasets.corrections import FILE, read_corrections
+from datasets.records import Event
 from datasets.verify import verify
 from tasks import judge
 from tasks.ops.exchange import exchange, without
@@ -46,6 +47,18 @@ def test_the_list_says_what_why_and_where(drawn: DrawnRun, review: Callable[...,
     assert plain["clips"][0]["look"][0] | {"frame": 0} == {
         "start_s": 0.68, "stop_s": 0.92, "frames": [17, 23], "people": [1, 2], "frame": 0, "stranger": False,
     }  # fmt: skip
+
+
+def test_a_stranger_is_told_and_nobody_is_to_be_exchanged(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    found = tuple(Event(kind="doubt", start=t, stop=t + 3, people=(), note="nobody's") for t in (5, 20))
+    drawn.bind_anew(lambda people: replace(people, events=found))
+    drawn.build()
+    told = review(drawn.out).out
+    why = "somebody who is none of the people is found in 0.15 of the frames > 0.05: at 0.20 s, at 0.80 s"
+    assert told.count(f"  why   {why}\n") == len(drawn.keys)
+    assert "look  0.20 to 0.32 s, frames 5 to 7: somebody who is none of the people\n" in told
+    assert "who is who" not in told
+    assert " swap " not in told
 
 
 def test_every_command_that_it_gives_can_be_run(drawn: DrawnRun, review: Callable[..., Said]) -> None:
