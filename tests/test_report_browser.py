@@ -232,6 +232,20 @@ def test_a_reason_jumps_to_its_second(opened: Opened) -> None:
     assert "0.32 /" in page.locator(f"#clip-{key} output").inner_text(), top
 
 
+def test_a_clip_out_of_sight_comes_back_where_it_was(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#queue .reasons .jump").first.click()
+    key = page.locator("#queue .name").first.inner_text()
+    video = f"document.getElementById('clip-{key}').querySelector('video')"
+    page.wait_for_function(f"{video}.currentTime === 0.32")
+    for _ in range(12):
+        page.evaluate("window.scrollBy({top: 1600, behavior: 'instant'})")
+        page.wait_for_timeout(80)
+    page.wait_for_function(f"!{video}.hasAttribute('src')")
+    page.locator(f"#clip-{key}").scroll_into_view_if_needed()
+    page.wait_for_function(f"{video}.readyState >= 1 && {video}.currentTime === 0.32")
+
+
 def test_a_click_on_the_timeline_seeks_and_events_tell(opened: Opened) -> None:
     page = opened.page
     card = page.locator(".card").first

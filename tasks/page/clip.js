@@ -92,6 +92,8 @@
     card.sleep = () => {
       if (!video.hasAttribute("src")) return;
       video.pause();
+      // It wakes where it was; a jump just asked for may come before the sleep.
+      if (video.readyState >= 1) state.wanted = video.currentTime;
       video.removeAttribute("src");
       video.load();
     };
