@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from datasets.masks import Masks
 from datasets.records import Artifact, CameraMotion, People, Segments, Tracklets, load_record, save_record
 from tasks import bind as stage
 from tasks.ops.bind import Follow, Rules, bind
-from tasks.ops.bind_points import PointScales, carried, unslid
+from tasks.ops.bind_points import PointScales, _slides, carried, unslid
 from tasks.ops.cast import Shot
 from tasks.ops.point_tracks import PointTracks, follow_points
 from tasks.ops.tracks import Track, tracks_of
@@ -224,6 +225,83 @@ def test_a_track_is_cut_where_nothing_stays(
 @pytest.mark.parametrize(("away", "slide_s", "cut"), [(5, 0.25, True), (12, 0.25, False), (12, 0.6, True)])
 def test_points_that_are_long_away_have_not_gone_over(away: int, slide_s: float, cut: bool) -> None:
     assert (len(slid((20, [(0, 0, 20), (1, 20 + away, 60)]), spans=PAIR, slide_s=slide_s)[0]) == 2) == cut
+
+
+def strewn(seed: int) -> tuple[list[Track], PointTracks]:
+    """Tracks that come and go, one of them left out, and points that wander between their masks, seen now and then:
+    none of them in some frames, nor on one of the tracks for long."""
+    rng = np.random.default_rng(seed)
+    cut = rng.integers(12, 28, 4).tolist()
+    tracks, _, segments = made(
+        [(0, cut[0]), (0, cut[1]), (cut[0], 40), (cut[1] + 4, 40), (0, 40), (cut[2], cut[2] + 9)]
+    )
+    rows = []
+    for point in range(200):
+        start, home = int(rng.integers(40)), int(rng.integers(6))
+        for t in range(start, min(start + int(rng.integers(1, 30)), 40)):
+            here = np.flatnonzero(segments.frame == t)
+            if home not in segments.tracklet[here] or rng.random() < 0.1:
+                home = int(rng.choice(segments.tracklet[here]))
+            if rng.random() < 0.8 and t % 5 != 2 and not (home == 4 and 8 < t < 30):
+                rows.append((t, point, int(here[segments.tracklet[here] == home][0])))
+    frame, point, segment = np.array(sorted(rows)).T
+    return tracks[:-1], PointTracks(point=point, frame=frame, segment=segment)
+
+
+def lying_on(tracks: Sequence[Track], points: PointTracks, start: int, stop: int, least: int) -> dict[int, int]:
+    """Point -> the track that it lies on most in frames [start, stop), one sight after another; the first of equals."""
+    owner = {segment: k for k, track in enumerate(tracks) for segment in track.segment.tolist()}
+    count: dict[int, Counter[int]] = {}
+    for point, t, segment in zip(points.point.tolist(), points.frame.tolist(), points.segment.tolist(), strict=True):
+        if start <= t < stop and segment in owner:
+            count.setdefault(point, Counter())[owner[segment]] += 1
+    most = {point: max(sorted(on), key=lambda k, on=on: on[k]) for point, on in count.items()}  # type: ignore[misc]
+    return {point: k for point, k in most.items() if count[point][k] >= least}
+
+
+def passed(before: dict[int, int], after: dict[int, int], i: int, j: int) -> tuple[int, int, int]:
+    """Points on i, then j; on i, then others; on others, then j."""
+    both = [(before[point], after[point]) for point in before.keys() & after.keys()]
+    stay = both.count((i, j))
+    return stay, sum(was == i for was, _ in both) - stay, sum(now == j for _, now in both) - stay
+
+
+def on(lying: dict[int, int], track: int) -> int:
+    return list(lying.values()).count(track)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_slides_are_those_of_points_counted_one_by_one(seed: int) -> None:
+    tracks, points = strewn(seed)
+    least = 2 * (seed % 2)
+    want: list[dict[int, float]] = [{} for _ in tracks]
+    for t in sorted(set(points.frame.tolist())):
+        before, after = (lying_on(tracks, points, start, start + 6, 1) for start in (t - 6, t))
+        for k, track in enumerate(tracks):
+            stay, gone, come = passed(before, after, k, k)
+            few, many = sorted((on(before, k), on(after, k)))
+            much = [few] if few >= 12 and stay < 0.3 * few else []
+            much += [
+                lost for lost, of in ((gone, before), (come, after)) if lost >= max(1.5 * stay, 0.15 * on(of, k), least)
+            ]
+            if many and much and track.start + 2 <= t < track.stop - 1:
+                want[k][t] = max(much) / (stay + 1)
+    assert _slides(tracks, points, 6, replace(SCALES, least=least, many=12, broken=0.3)) == want
+    assert sum(map(len, want)) > 1, "too few slides to show anything"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nats_are_those_of_points_counted_one_by_one(seed: int) -> None:
+    tracks, points = strewn(seed)
+    want = np.zeros((len(tracks), len(tracks)))
+    for i, one in enumerate(tracks):
+        for j, two in enumerate(tracks):
+            if one.stop <= two.start <= one.stop + 37:
+                before, after = (lying_on(tracks, points, start, start + 6, 2) for start in (one.stop - 6, two.start))
+                stay, gone, come = passed(before, after, i, j)
+                want[i, j] = told(stay, gone, on(before, i)) + told(stay, come, on(after, j))
+    assert np.allclose(carried(tracks, points, FPS, replace(SCALES, end_s=0.24)), want)
+    assert want.any(), "no points speak"
 
 
 T = 60

@@ -13,7 +13,7 @@ import pytest
 
 from datasets.masks import Masks
 from tasks.ops.mask_crops import MaskCrops
-from tasks.ops.point_tracks import PointTracks, follow_points, watched
+from tasks.ops.point_tracks import PointTracks, _corners, follow_points, watched
 from tests.test_bind_evidence import track
 
 SIZE = (100, 160)
@@ -189,6 +189,25 @@ def test_where_a_point_is_none_is_taken_anew() -> None:
     sights = followed(STILL.pictures, STILL.seen)
     assert all(sights.at(t) == sights.at(0) for t in range(6))
     assert len(sights.at(0)) > 30
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_new_ones_are_the_best_corners_of_cells_without_any(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    grey = noise((60, 90), seed, 1.5)[..., 0].copy()
+    grey[:, 40:] = np.where(rng.random((60, 50)) < 0.01, 255, 90)  # few corners here
+    masks, window = rng.random((2, 37, 52)) < 0.6, (21, 10, 73, 47)
+    taken = rng.uniform((0, 0), (89, 59), (40, 2)).astype(np.float32)
+    worth = cv2.cornerMinEigenVal(grey[10:47, 21:73], 5) * masks.any(0)
+    want = []
+    for y, x in itertools.product(range(0, 37, 6), range(0, 52, 6)):
+        cell = worth[y : y + 6, x : x + 6]
+        held = ((taken >= (x + 21, y + 10)) & (taken < (x + 27, y + 16))).all(1).any()
+        if cell.max() > 1e-4 and not held:
+            row, column = np.unravel_index(cell.argmax(), cell.shape)
+            want.append([21 + x + column, 10 + y + row])
+    assert 5 < len(want) < 50
+    assert _corners(grey, masks, window, 1.0, taken).tolist() == want
 
 
 def test_nothing_is_followed_over_frames_that_are_not_watched() -> None:

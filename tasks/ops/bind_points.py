@@ -7,6 +7,7 @@ points that lay on them before lie on them after, whatever the boxes did, and th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,16 +51,23 @@ def carried(tracks: Sequence[Track], points: PointTracks, fps: float, scales: Po
     out = np.zeros((len(tracks), len(tracks)))
     sights = _Sights.of(tracks, points)
     reach = max(round(scales.end_s * fps), scales.sights)
-    ends = [sights.within(track.stop - reach, track.stop, scales.sights) for track in tracks]
-    starts = [sights.within(track.start, track.start + reach, scales.sights) for track in tracks]
+
+    # Most tracks are cut where others are: they begin and end in the same frames.
+    @functools.cache
+    def around(start: int) -> _Window:
+        return sights.within(start, start + reach, scales.sights)
+
+    @functools.cache
+    def met(stop: int, start: int) -> tuple[np.ndarray, np.ndarray]:
+        return around(stop - reach).met(around(start))
+
     begin = np.array([track.start for track in tracks])
     for i, track in enumerate(tracks):
-        own = ends[i].of(i)
         for j in np.flatnonzero((begin >= track.stop) & (begin <= track.stop + scales.window_s * fps)).tolist():
-            later = starts[j].of(j)
-            stay, gone = starts[j].apart(own, j)
-            _, come = ends[i].apart(later, i)
-            for lost, of in ((gone, len(own)), (come, len(later))):
+            was, now = met(track.stop, tracks[j].start)
+            stay = int(((was == i) & (now == j)).sum())
+            gone, come = int((was == i).sum()) - stay, int((now == j).sum()) - stay
+            for lost, of in ((gone, around(track.stop - reach).on(i)), (come, around(tracks[j].start).on(j))):
                 unsure = scales.few * of + 0.5
                 out[i, j] += scales.weight * float(np.log((stay + unsure) / (lost + unsure)))
     return out
@@ -104,24 +112,69 @@ def _slides(tracks: Sequence[Track], points: PointTracks, reach: int, scales: Po
     before, for one that stays."""
     out: list[dict[int, float]] = [{} for _ in tracks]
     sights = _Sights.of(tracks, points)
+    changes = _Changes.of(len(tracks), sights, reach)
     # Also close to a track's ends: a box that is taken over slides most often just after its beginning (with
     # a margin of 4 frames in place of 2, 50 of 355 filmed clips had a wrong id, not 42).
-    for t in np.unique(points.frame).tolist():
-        before, after = sights.within(t - reach, t, 1), sights.within(t, t + reach, 1)
-        _, a, b = np.intersect1d(before.point, after.point, assume_unique=True, return_indices=True)
-        was, now = before.track[a], after.track[b]
-        for k in np.unique([*before.track, *after.track]).tolist():
-            if not tracks[k].start + 2 <= t < tracks[k].stop - 1:
-                continue
-            stay = int(((was == k) & (now == k)).sum())
-            gone, come = int((was == k).sum()) - stay, int((now == k).sum()) - stay
-            earlier, later = len(before.of(k)), len(after.of(k))
-            if min(earlier, later) >= scales.many and stay < scales.broken * min(earlier, later):
-                out[k][t] = min(earlier, later) / (stay + 1)
-            for lost, of in ((gone, earlier), (come, later)):
-                if lost >= max(scales.beside * stay, scales.slide * of, scales.least):
-                    out[k][t] = max(out[k].get(t, 0.0), lost / (stay + 1))
+    first, last = np.array([(track.start + 2, track.stop - 1) for track in tracks], int).reshape(-1, 2).T
+    inside = (changes.frame >= first[changes.track]) & (changes.frame < last[changes.track])
+    stay, fewer = changes.stay, np.minimum(changes.earlier, changes.later)
+    much = np.where((fewer >= scales.many) & (stay < scales.broken * fewer), fewer / (stay + 1), -1.0)
+    for lost, of in ((changes.gone, changes.earlier), (changes.come, changes.later)):
+        enough = np.maximum(np.maximum(scales.beside * stay, scales.slide * of), scales.least)
+        much = np.where(lost >= enough, np.maximum(much, lost / (stay + 1)), much)
+    told = inside & (much >= 0) & (changes.earlier + changes.later > 0) & np.isin(changes.frame, points.frame)
+    for at in np.flatnonzero(told).tolist():
+        out[int(changes.track[at])][int(changes.frame[at])] = float(much[at])
     return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Changes:
+    """Of tracks in frames, how many points lie where in the `reach` frames before that one, and from it on."""
+
+    track: np.ndarray  # (C,) ascending
+    frame: np.ndarray  # (C,) ascending within a track
+    earlier: np.ndarray  # (C,) points on the track before
+    later: np.ndarray  # (C,) and after
+    stay: np.ndarray  # (C,) those that are on it both times
+    gone: np.ndarray  # (C,) on it before, and on another after
+    come: np.ndarray  # (C,) on it after, and on another before
+
+    @classmethod
+    def of(cls, num_tracks: int, sights: _Sights, reach: int) -> _Changes:
+        """Wherever a track has points so near."""
+        first, last = np.full(num_tracks, np.iinfo(np.int32).max), np.full(num_tracks, np.iinfo(np.int32).min)
+        np.minimum.at(first, sights.track, sights.frame)
+        np.maximum.at(last, sights.track, sights.frame)
+        first -= reach - 1
+        size = np.maximum(last - first + reach + 1, 0)
+        offset, num = _offsets(size)
+        shift = offset - first
+        frame, after = sights.lying(reach)
+        before = _later(after, reach, -1)
+        later = np.bincount((shift[after] + frame)[after >= 0], minlength=num)
+        both = np.flatnonzero((before >= 0) & (after >= 0))
+        frame, before, after = frame[both], before[both], after[both]
+        other = before != after
+
+        def counted(on: np.ndarray, which: np.ndarray) -> np.ndarray:
+            return np.bincount(shift[on[which]] + frame[which], minlength=num)
+
+        track = np.repeat(np.arange(num_tracks), size)
+        return cls(
+            track=track,
+            frame=np.arange(num) - shift[track],
+            earlier=_later(later, reach, 0),
+            later=later,
+            stay=counted(after, ~other),
+            gone=counted(before, other),
+            come=counted(after, other),
+        )
+
+
+def _later(value: np.ndarray, by: int, of_none: int) -> np.ndarray:
+    """(N,) so many places later. Of pieces in a row whose last `by` are empty, none runs into the next."""
+    return np.concatenate([np.full(by, of_none, value.dtype), value])[: len(value)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,17 +184,14 @@ class _Window:
     point: np.ndarray  # (N,)
     track: np.ndarray  # (N,)
 
-    def of(self, track: int) -> np.ndarray:
-        """The points on one track."""
-        return np.asarray(self.point[self.track == track])
+    def on(self, track: int) -> int:
+        """How many points lie on one track."""
+        return int((self.track == track).sum())
 
-    def apart(self, points: np.ndarray, track: int) -> tuple[int, int]:
-        """How many of these points lie on the track here, and how many on others."""
-        if not len(self.point):
-            return 0, 0
-        at = np.minimum(np.searchsorted(self.point, points), len(self.point) - 1)
-        there = self.track[at][self.point[at] == points]
-        return int((there == track).sum()), int((there != track).sum())
+    def met(self, other: _Window) -> tuple[np.ndarray, np.ndarray]:
+        """(K,), (K,): the tracks, here and there, of the points of both."""
+        _, here, there = np.intersect1d(self.point, other.point, assume_unique=True, return_indices=True)
+        return self.track[here], other.track[there]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -170,6 +220,46 @@ class _Sights:
         pair, count = np.unique(self.point[here] * several + self.track[here], return_counts=True)
         pair, count = pair[count >= least], count[count >= least]
         point, track = np.divmod(pair, several)
-        order = np.lexsort((track, -count, point))
-        point, first = np.unique(point[order], return_index=True)
-        return _Window(point=point, track=track[order][first])
+        begin = np.flatnonzero(np.diff(point, prepend=-1))
+        if len(begin) < len(point):
+            best = np.maximum.reduceat(count * several + (several - 1 - track), begin)
+            point, track = point[begin], several - 1 - best % several
+        return _Window(point=point, track=track)
+
+    def lying(self, reach: int) -> tuple[np.ndarray, np.ndarray]:
+        """(E,) first frames of windows of `reach` frames, (E,) the track that a point lies on there, -1 for none.
+
+        Point by point all windows from the first that holds a sight of it to the last, and `reach` empty ones. Of
+        several tracks as in `within`, of one sight or more.
+        """
+        several = int(self.track.max(initial=0)) + 1
+        key = self.point * several + self.track
+        order = np.argsort(key)
+        frame = self.frame[order].astype(np.int64)
+        # Sights in pairs of a point and a track, pairs in points: where in the former each of the latter begins.
+        pair = np.flatnonzero(np.diff(key[order], prepend=-1))
+        point, track = np.divmod(key[order[pair]], several)
+        begin = np.flatnonzero(np.diff(point, prepend=-1))
+        of = np.repeat(np.arange(len(begin)), np.diff(begin, append=len(pair)))
+        first, last = np.minimum.reduceat(frame, pair), np.maximum.reduceat(frame, pair)
+        start, stop = np.minimum.reduceat(first, begin), np.maximum.reduceat(last, begin) + reach
+
+        # How often each point lies on each track: a sight counts in `reach` windows.
+        size = last - first + reach
+        own, every = _offsets(size)
+        at = np.repeat(own - first, np.diff(pair, append=len(frame))) + frame
+        count = np.cumsum(np.bincount(at, minlength=every + 1) - np.bincount(at + reach, minlength=every + 1))[:-1]
+
+        # And where most often. What is counted is larger than any track.
+        rank = np.where(count > 0, count * several + np.repeat(several - 1 - track, size), 0)
+        offset, num = _offsets(stop - start + reach)
+        best = np.zeros(num, np.int64)
+        np.maximum.at(best, np.repeat(offset[of] - start[of] + first - own, size) + np.arange(every), rank)
+        window = np.arange(num) - np.repeat(offset - start + reach - 1, np.diff(offset, append=num))
+        return window, np.where(best > 0, several - 1 - best % several, -1)
+
+
+def _offsets(size: np.ndarray) -> tuple[np.ndarray, int]:
+    """(N,) where each of some pieces of these sizes begins when one follows another, and the size of all."""
+    stop = np.cumsum(size)
+    return stop - size, int(stop[-1]) if len(stop) else 0

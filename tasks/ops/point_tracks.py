@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -104,13 +105,18 @@ class _Points:
         """Where they are in the next frame, without those that were lost."""
         if not len(self.number):
             return self
-        way = {"winSize": _PATCH, "maxLevel": _LEVELS, "minEigThreshold": _TEXTURE}
+        # With this flag no patch is compared anew where it was found: what it differs by is not used.
+        way = {
+            "winSize": _PATCH, "maxLevel": _LEVELS, "minEigThreshold": _TEXTURE,
+            "flags": cv2.OPTFLOW_LK_GET_MIN_EIGENVALS,
+        }  # fmt: skip
         there, good, _ = cv2.calcOpticalFlowPyrLK(before, now, self.place[:, None], None, **way)  # type: ignore[call-overload]
         back, returned, _ = cv2.calcOpticalFlowPyrLK(now, before, there, None, **way)  # type: ignore[call-overload]
         there = there[:, 0]
-        kept = (good[:, 0] > 0) & (returned[:, 0] > 0)
-        kept &= np.linalg.norm(back[:, 0] - self.place, axis=1) < _BACK
-        kept &= (there >= 0).all(1) & (there <= np.array(now.shape[::-1]) - 1).all(1)
+        x, y = there.T
+        off_x, off_y = (back[:, 0] - self.place).T
+        kept = (good[:, 0] > 0) & (returned[:, 0] > 0) & (np.sqrt(off_x * off_x + off_y * off_y) < _BACK)
+        kept &= (x >= 0) & (y >= 0) & (x <= now.shape[1] - 1) & (y <= now.shape[0] - 1)
         return _Points(number=self.number[kept], place=there[kept])
 
     def joined(self, number: np.ndarray, place: np.ndarray) -> _Points:
@@ -146,17 +152,19 @@ def _corners(
     # A sliver at the right or lower edge may be less than a pixel of the small picture.
     x0, y0 = min(x0, grey.shape[1] - 1), min(y0, grey.shape[0] - 1)
     x1, y1 = min(max(x1, x0 + 1), grey.shape[1]), min(max(y1, y0 + 1), grey.shape[0])
-    lit = cv2.resize(masks.any(0).view(np.uint8), (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST)
-    worth = cv2.cornerMinEigenVal(grey[y0:y1, x0:x1], 5) * lit
+    whole = functools.reduce(np.bitwise_or, masks).view(np.uint8)
+    lit = cv2.resize(whole, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST).view(bool)
+    worth = cv2.cornerMinEigenVal(grey[y0:y1, x0:x1], 5)
     high, wide = -(-worth.shape[0] // _APART), -(-worth.shape[1] // _APART)
     cells = np.zeros((high * _APART, wide * _APART), np.float32)
-    cells[: worth.shape[0], : worth.shape[1]] = worth
-    cells = cells.reshape(high, _APART, wide, _APART).swapaxes(1, 2).reshape(high, wide, -1)
-    inner = ((taken - (x0, y0)) // _APART).astype(int)
-    inside = (inner >= 0).all(1) & (inner < (wide, high)).all(1)
-    cells[inner[inside, 1], inner[inside, 0]] = 0
-    row, column = np.nonzero(cells.max(-1) > _TEXTURE)
-    best = cells[row, column].argmax(-1)
+    np.copyto(cells[: worth.shape[0], : worth.shape[1]], worth, where=lit)
+    cells = cells.reshape(high, _APART, wide, _APART)
+    most = np.maximum.reduce([*np.moveaxis(cells.max(1), -1, 0)])
+    column, row = (np.floor(taken).astype(int) - (x0, y0)).T // _APART
+    inside = (column >= 0) & (row >= 0) & (column < wide) & (row < high)
+    most[row[inside], column[inside]] = 0
+    row, column = np.nonzero(most > _TEXTURE)
+    best = cells[row, :, column].reshape(-1, _APART * _APART).argmax(-1)
     return np.stack([x0 + column * _APART + best % _APART, y0 + row * _APART + best // _APART], 1).astype(np.float32)
 
 
@@ -165,9 +173,9 @@ def _only_mask(place: np.ndarray, masks: np.ndarray, window: tuple[int, int, int
     out = np.full(len(place), -1)
     if not len(masks):
         return out
-    at = np.round(place).astype(int) - window[:2]
-    inside = np.flatnonzero((at >= 0).all(1) & (at < masks.shape[:0:-1]).all(1))
-    held = masks[:, at[inside, 1], at[inside, 0]]
+    x, y = (np.round(place).astype(int) - window[:2]).T
+    inside = np.flatnonzero((x >= 0) & (y >= 0) & (x < masks.shape[2]) & (y < masks.shape[1]))
+    held = masks[:, y[inside], x[inside]]
     one = held.sum(0) == 1
     out[inside[one]] = held[:, one].argmax(0)
     return out
