@@ -126,7 +126,7 @@ def _take(
 
 
 def light_stages(config: Config, blind: bool) -> Iterator[tuple[Stage, object]]:
-    """The light route from the detections to our people."""
+    """The light route from the detections to our people; blind: without anybody's looks, re-ID or colours."""
     yield track.STAGE, config.track
     if blind:
         yield stress.BLIND_TRACK, stress.BlindConfig()
@@ -134,7 +134,7 @@ def light_stages(config: Config, blind: bool) -> Iterator[tuple[Stage, object]]:
     yield segment.STAGE, config.segment
     if blind:
         yield stress.BLIND_SEGMENT, stress.BlindConfig()
-    yield bind.STAGE, config.bind
+    yield bind.STAGE, replace(config.bind, colours=False) if blind else config.bind
     yield refine.STAGE, config.refine
 
 

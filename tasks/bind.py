@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +11,23 @@ from typing import Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from datasets.counted import counted
 from datasets.records import CameraMotion, Poses, Segments, Tracklets, load_record, save_record
 from tasks.batch import Batch, Env, Item, Refused, Stage
 from tasks.brought import KEYPOINTS, TRACKS, has, poses_have_ids
 from tasks.clips import clip_of, clip_record
 from tasks.frames import FRAMES
-from tasks.ops.bind import Follow, Rules
+from tasks.ops.bind import Rules, Watch
 from tasks.ops.bind import bind as bind_tracks
-from tasks.ops.cast import Limits, Shot
+from tasks.ops.bind_points import PointScales
+from tasks.ops.cast import Limits, Shot, Watched
+from tasks.ops.colour_looks import ColourTaker
 from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.onlookers import OnlookerLimits
-from tasks.ops.point_tracks import PointTracks, follow_points, watched
+from tasks.ops.point_tracks import follow_points, watched
 from tasks.ops.tracks import Track
 
-VERSION = 14
+VERSION = 15
 NEVER = 2.0  # an intersection over union that no boxes have
 
 
@@ -41,6 +45,7 @@ class Config:
     fill_s: float = 0.25  # gaps up to this are interpolated, longer ones left open
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
     points: bool = True  # points on people's bodies are followed through contacts, on the pictures
+    colours: bool = True  # the colours of people's masks tell who is who, beside re-ID
     doubt: float = 0.65  # probability, 0..1, below which a step from track to track becomes an event
 
     def __post_init__(self) -> None:
@@ -75,29 +80,39 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         Shot(frames=clip.frames, fps=float(clip.fps), size=clip.size),
         rules,
         # Ids that a person brought are not asked of the picture.
-        _following(item, segments, rules) if config.points and not has(item.artifacts, TRACKS) else None,
+        None if has(item.artifacts, TRACKS) else _watching(item, segments, config, rules.costs.points),
     )
     if not people.num_people:
         why = sorted({left.why for left in left_out})
-        raise Refused(
-            f"nobody stays in the picture: {len(left_out)} tracks left out ({'; '.join(why) or 'none found'})"
-        )
+        tracks = counted(len(left_out), "track")
+        raise Refused(f"nobody stays in the picture: {tracks} left out ({'; '.join(why) or 'none found'})")
     if people.num_people > config.max_people:
         raise Refused(f"a crowd: {people.num_people} people bound, wanted at most {config.max_people}")
     save_record(people, out / "people.npz")
 
 
-def _following(item: Item, segments: Segments, rules: Rules) -> Follow:
-    """Points on the clip's own pictures, where they may tell who is who; none of it is decoded where they cannot."""
+def _watching(item: Item, segments: Segments, config: Config, scales: PointScales) -> Watch:
+    """Points and colours on the clip's own pictures; none of it is decoded where they cannot tell who is who."""
     clip, path = clip_of(item)
-    scales, fps = rules.costs.points, float(clip.fps)
+    fps = float(clip.fps)
 
-    def follow(tracks: list[Track], crops: MaskCrops) -> PointTracks:
-        reach = math.ceil(max(scales.end_s, 2 * scales.slide_s) * fps)
-        wanted = watched(tracks, clip.frames, window=math.ceil(scales.window_s * fps), reach=reach)
-        return follow_points(FRAMES.read(path) if wanted.any() else (), crops, segments.frame, wanted)
+    def watch(tracks: list[Track], crops: MaskCrops) -> Watched:
+        if not any(a.stop <= b.start for a in tracks for b in tracks):
+            return Watched()  # nobody could go on as anybody else
+        with contextlib.closing(FRAMES.read(path, clip.frames)) as frames:
+            taker = ColourTaker(crops=crops, frame=segments.frame, fps=fps)
+            seen = taker.watching(frames) if config.colours else frames
+            points = None
+            if config.points:
+                reach = math.ceil(max(scales.end_s, 2 * scales.slide_s) * fps)
+                wanted = watched(tracks, clip.frames, window=math.ceil(scales.window_s * fps), reach=reach)
+                points = follow_points(seen if wanted.any() else (), crops, segments.frame, wanted)
+            if config.colours:
+                for _ in seen:  # what lies behind the last contact
+                    pass
+            return Watched(points=points, colours=taker.taken if config.colours else None)
 
-    return follow
+    return watch
 
 
 STAGE = Stage(

@@ -13,9 +13,9 @@ import pytest
 from datasets.masks import Masks
 from datasets.records import Artifact, CameraMotion, People, Segments, Tracklets, load_record, save_record
 from tasks import bind as stage
-from tasks.ops.bind import Follow, Rules, bind
+from tasks.ops.bind import Rules, Watch, bind
 from tasks.ops.bind_points import PointScales, _slides, carried, unslid
-from tasks.ops.cast import Shot
+from tasks.ops.cast import Shot, Watched
 from tasks.ops.point_tracks import PointTracks, follow_points
 from tasks.ops.tracks import Track, tracks_of
 from tests.clip_items import clip_item, env_at
@@ -319,15 +319,17 @@ def textured(figures: Sequence[Figure]) -> list[np.ndarray]:
     return out
 
 
-def following(figures: Sequence[Figure], scene: Scene) -> Follow:
+def following(figures: Sequence[Figure], scene: Scene) -> Watch:
     """Points on the drawn pictures, all along."""
-    return lambda tracks, crops: follow_points(textured(figures), crops, scene.segments.frame, np.ones(T, bool))
+    return lambda tracks, crops: Watched(
+        points=follow_points(textured(figures), crops, scene.segments.frame, np.ones(T, bool))
+    )
 
 
-def bound(scene: Scene, follow: Follow | None) -> People:
+def bound(scene: Scene, watch: Watch | None) -> People:
     """The people of a scene; tracks are not cut for touching."""
     shot = Shot(frames=T, fps=FPS, size=SIZE)
-    return bind(scene.tracklets, scene.poses, scene.segments, STILL, shot, Rules(clinch=2.0), follow)[0]
+    return bind(scene.tracklets, scene.poses, scene.segments, STILL, shot, Rules(clinch=2.0), watch)[0]
 
 
 def pair(x: np.ndarray, pieces: Sequence[Sequence[tuple[int, int]]]) -> list[Figure]:
@@ -391,7 +393,7 @@ def stage_on(folder: Path, figures: list[Figure], config: stage.Config, brought:
 def test_the_stage_looks_at_the_video_where_points_tell(
     figures: list[Figure], points: bool, brought: bool, reads: bool, owners: list[set[int]], tmp_path: Path
 ) -> None:
-    config = stage.Config(points=points)
+    config = stage.Config(points=points, colours=False)
     assert stage_on(tmp_path, figures, config, brought, broken=not reads) == owners
     if reads:
         with pytest.raises(ValueError, match=r"00000000\.mp4"):

@@ -12,7 +12,8 @@ from tasks.ops.bind_cost import Network
 from tasks.ops.bind_doubt import alternatives, left_open, probability
 from tasks.ops.bind_events import unexplained
 from tasks.ops.bind_motion import MotionScales, first_end, last_end, overlap, unsteadiness
-from tasks.ops.cast import LeftOut, Shot
+from tasks.ops.cast import LeftOut, Person, Shot
+from tasks.ops.spans import spans_of
 from tasks.ops.stature import by_stature, statures
 from tests.test_bind_evidence import FPS, track
 
@@ -120,17 +121,55 @@ def test_an_exchange_of_a_moment_is_not_counted() -> None:
     assert cheapest(chains, cheap, np.zeros((8, 8)), _CLEAR, least=11)[0] == [51.0, 51.0, np.inf]
 
 
+GHOST = "nobody's: a ghost, a part of someone or too short"
+
+
+def doubted(*left_out: LeftOut) -> list[tuple[str, int, int]]:
+    """The doubts about who is left out beside one person, who stands at 300 all along."""
+    person = Person(tracks=(track(0, 100, (300, 300)),), sure=(), held=(np.zeros(0, int), np.zeros((0, 4))))
+    still = np.tile(np.eye(2, 3), (100, 1, 1))
+    spans = spans_of([person], SHOT, still, fill_s=0.2, doubt_s=0.2)
+    return [(event.kind, event.start, event.stop) for event in unexplained([*left_out], spans, SHOT)]
+
+
 @pytest.mark.parametrize(
     ("why", "frames", "doubts"),
     [
-        pytest.param("nobody's: a ghost, a part of someone or too short", 12, 1, id="someone may be missing"),
-        pytest.param("nobody's: a ghost, a part of someone or too short", 4, 0, id="a detector's slip"),
+        pytest.param(GHOST, 12, 1, id="someone may be missing"),
+        pytest.param(GHOST, 4, 0, id="a detector's slip"),
         pytest.param("audience: small beside the main people", 12, 0, id="audience is left out for its own reason"),
     ],
 )
 def test_who_is_found_often_and_is_nobody_is_a_doubt(why: str, frames: int, doubts: int) -> None:
-    events = unexplained([LeftOut(track=track(20, 20 + frames, (90, 100)), why=why)], SHOT)
-    assert [(event.kind, event.start, event.stop) for event in events] == [("doubt", 20, 20 + frames)] * doubts
+    found = doubted(LeftOut(track=track(20, 20 + frames, (90, 100)), why=why))
+    assert found == [("doubt", 20, 20 + frames)] * doubts
+
+
+@pytest.mark.parametrize(
+    ("x", "doubts"),
+    [
+        pytest.param(305, 0, id="a second box on the person"),
+        pytest.param(325, 1, id="somebody right beside the person"),
+    ],
+)
+def test_a_second_box_on_a_person_is_no_stranger(x: float, doubts: int) -> None:
+    found = doubted(LeftOut(track=track(20, 40, (x, x)), why=GHOST))
+    assert found == [("doubt", 20, 40)] * doubts
+
+
+@pytest.mark.parametrize(
+    ("why", "x", "doubts"),
+    [
+        pytest.param("onlooker: moved 0.03 of their height", 108, 0, id="a piece of who looks on"),
+        pytest.param("audience: small beside the main people", 108, 0, id="a piece of the audience"),
+        pytest.param("onlooker: moved 0.03 of their height", 135, 1, id="somebody beside who looks on"),
+        pytest.param("a passer-by: too short in the picture", 108, 1, id="where another passes by"),
+    ],
+)
+def test_who_looks_on_and_is_found_in_pieces_is_no_stranger(why: str, x: float, doubts: int) -> None:
+    elsewhere = LeftOut(track=track(60, 63, (100, 100)), why=why)
+    found = doubted(elsewhere, LeftOut(track=track(20, 40, (x, x)), why=GHOST))
+    assert [one for one in found if one[1] == 20] == [("doubt", 20, 40)] * doubts
 
 
 def test_a_clear_piece_between_two_contacts_is_weighed_from_both_views() -> None:

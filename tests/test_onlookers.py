@@ -96,7 +96,7 @@ def test_the_reason_is_told_in_words() -> None:
     told = "moved 0.03 of their height in 3.0 s, 1.8 heights from the nearest performer, 0.62 as tall in the picture"
     assert why == [f"onlooker: {told}"]
     assert [event.note for event in bound.events if "onlooker" in event.note] == [
-        f"left out 1 tracks, {T} boxes: {why[0]}"
+        f"left out 1 track, {T} boxes: {why[0]}"
     ]
 
 

@@ -14,14 +14,13 @@ from tasks.ops.bind_events import events_of, in_order, unexplained
 from tasks.ops.bind_masks import carried_on, masks_of
 from tasks.ops.bind_points import unslid
 from tasks.ops.camera_motion import to_first_frame
-from tasks.ops.cast import LeftOut, Limits, Shot, choose
+from tasks.ops.cast import LeftOut, Limits, Shot, Watched, choose
 from tasks.ops.mask_crops import MaskCrops
 from tasks.ops.onlookers import OnlookerLimits, find_onlookers, unsure_events, without_onlookers
-from tasks.ops.point_tracks import PointTracks
 from tasks.ops.spans import spans_of
 from tasks.ops.tracks import Track, tracks_of
 
-Follow = Callable[[list[Track], MaskCrops], PointTracks]
+Watch = Callable[[list[Track], MaskCrops], Watched]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +47,22 @@ def bind(
     camera: CameraMotion,
     shot: Shot,
     rules: Rules,
-    follow: Follow | None = None,
+    watch: Watch | None = None,
 ) -> tuple[People, list[LeftOut]]:
     """The people of one clip, and the tracks that are nobody's. P is 0 when nobody stays.
 
-    follow: gives the points that are followed on the masks of these tracks; without it the boxes and looks alone tell
-    who goes on as whom.
+    watch: gives what the pictures show of the masks of these tracks, points and colours; without it boxes, poses and
+    looks alone tell who goes on as whom.
     """
     to_first = to_first_frame(camera.step.astype(np.float64))
     tracks = tracks_of(tracklets, segments, to_first, clinch=rules.clinch)
     crops = MaskCrops(segments.mask)
-    points = follow(tracks, crops) if follow is not None else None
-    if points is not None:
-        tracks = unslid(tracks, points, tracklets, segments, shot.fps, rules.costs.points)
+    watched = watch(tracks, crops) if watch is not None else Watched()
+    if watched.points is not None:
+        tracks = unslid(tracks, watched.points, tracklets, segments, shot.fps, rules.costs.points)
     looking = find_onlookers(tracks, poses, shot, to_first, rules.onlookers, rules.limits)
     others, audience = without_onlookers(tracks, looking, tracklets, segments)
-    people, left_out = choose(others, shot, rules.limits, rules.costs, points)
+    people, left_out = choose(others, shot, rules.limits, rules.costs, watched)
     left_out = [*audience, *left_out]
     spans = spans_of(people, shot, to_first, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     carried = carried_on(spans, tracklets, segments)
@@ -73,7 +72,7 @@ def bind(
     box, flag, visible, masks = masks_of(spans, carried, bodies, crops, shot)
     events = events_of(spans, visible, box, bodies.changed, left_out, shot, rules.touch, rules.doubt)
     if rules.limits.people is None:
-        events = (*events, *unexplained(left_out, shot))
+        events = (*events, *unexplained(left_out, spans, shot))
     events = in_order([*events, *unsure_events(looking.unsure, people)])
     bound = People(
         box=box.astype(np.float32),

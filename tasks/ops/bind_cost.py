@@ -20,6 +20,7 @@ from tasks.ops.bind_motion import (
     unsteadiness,
 )
 from tasks.ops.bind_points import PointScales
+from tasks.ops.colour_looks import ColourScales
 from tasks.ops.look_model import LookPrior
 from tasks.ops.tracks import Track
 
@@ -30,6 +31,7 @@ class Costs:
 
     motion: MotionScales = field(default_factory=MotionScales)
     look: LookPrior = field(default_factory=LookPrior)
+    colours: ColourScales = field(default_factory=ColourScales)
     points: PointScales = field(default_factory=PointScales)
     window_s: float = 20.0  # nobody is looked for longer than this: it bounds the work on long clips
     unseen: float = 0.5  # each second unseen

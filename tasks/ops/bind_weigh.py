@@ -15,6 +15,7 @@ from tasks.ops.bind_cost import Costs, Network
 from tasks.ops.bind_doubt import alternatives, left_open, probability
 from tasks.ops.bind_solve import cover
 from tasks.ops.bind_swaps import settle
+from tasks.ops.colour_looks import ColourLooks, by_colours
 from tasks.ops.look_model import alike_of, learn, to_people
 from tasks.ops.stature import by_stature
 from tasks.ops.tracks import Track
@@ -22,22 +23,44 @@ from tasks.ops.tracks import Track
 # A look at a fragment shows two people who touch: how much it counts, of one at somebody who stands clear. From 0.15 to
 # 0.5 nothing depends on it.
 _FRAGMENT = 0.3
+_COLOURED = 0.6  # its colours are those of its mask, which leaves most of the other out
 # Frames that must change hands for an exchange to count: of one or two nobody could say whose they are, nor would care.
 _LEAST_S = 0.125
 
 
-def likeness_of(tracks: Sequence[Track], clear: np.ndarray, size: tuple[int, int], costs: Costs) -> np.ndarray:
+def likeness_of(
+    tracks: Sequence[Track],
+    clear: np.ndarray,
+    size: tuple[int, int],
+    costs: Costs,
+    colours: ColourLooks | None = None,
+) -> np.ndarray:
     """(N, N) nats for two tracks being one person by what they look like: clothes, and stature; how much a track's look
     counts, 0..1, on the diagonal.
 
-    clear (N,) bool: tracks that show somebody clearly; only of these is learned what likeness is worth.
+    clear (N,) bool: tracks that show somebody clearly; only of these is learned what likeness is worth. colours: of the
+    masks; without them clothes are known by re-ID alone.
     """
     sure = np.flatnonzero(clear)
     own = [track for track, seen in zip(tracks, clear, strict=True) if seen]
     alike = alike_of(tracks, learn(own, costs.look), np.where(clear, 1.0, _FRAGMENT))
+    if colours is not None:
+        alike = _with_colours(alike, by_colours(tracks, clear, colours, costs.colours), clear, costs)
     alike[np.ix_(sure, sure)] += by_stature(own, size)
     alike[sure, sure] = 1.0
     return alike
+
+
+def _with_colours(alike: np.ndarray, shades: np.ndarray, clear: np.ndarray, costs: Costs) -> np.ndarray:
+    """What re-ID says (N, N), as of `alike_of`, and what colours say (N, N), NaN where they are not known."""
+    counted = np.where(clear, 1.0, _COLOURED)
+    known = np.isfinite(shades)
+    both = shades * np.outer(counted, counted)
+    looked = np.diag(alike) > 0
+    once = np.where(np.outer(looked, looked), 1 - costs.colours.told_twice, 0.0)
+    out = np.where(known, both + once * alike, alike)
+    np.fill_diagonal(out, np.maximum(np.diag(alike), np.where(known.any(1), counted, 0.0)))
+    return np.asarray(out)
 
 
 def anchored(network: Network, alike: np.ndarray, *, person: float, people: int | None, least: int) -> list[list[int]]:

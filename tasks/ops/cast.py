@@ -17,6 +17,7 @@ from tasks.ops.bind_cost import Costs, Network, network_of, part_of
 from tasks.ops.bind_paths import off_path, path_of
 from tasks.ops.bind_points import carried
 from tasks.ops.bind_weigh import anchored, likeness_of, weighed
+from tasks.ops.colour_looks import ColourLooks
 from tasks.ops.doubles import doubles
 from tasks.ops.embraces import held_boxes
 from tasks.ops.point_tracks import PointTracks
@@ -46,6 +47,14 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Watched:
+    """What the clip's own pictures show beside boxes, poses and masks."""
+
+    points: PointTracks | None = None  # on people's bodies, followed from frame to frame
+    colours: ColourLooks | None = None  # of what they wear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Person:
     """One identity: its tracks in time, and 0..1 how sure each step from one to the next is."""
 
@@ -63,20 +72,21 @@ class LeftOut:
 
 
 def choose(
-    tracks: list[Track], shot: Shot, limits: Limits, costs: Costs, points: PointTracks | None = None
+    tracks: list[Track], shot: Shot, limits: Limits, costs: Costs, watched: Watched | None = None
 ) -> tuple[list[Person], list[LeftOut]]:
     """The clip's people, from left to right where they are first seen, and the tracks left out."""
     large, left_out = without_small(tracks, limits)
     if not large:
         return [], left_out
-    told = None if points is None else carried(large, points, shot.fps, costs.points)
+    watched = watched or Watched()
+    told = None if watched.points is None else carried(large, watched.points, shot.fps, costs.points)
     network = network_of(large, shot.frames, shot.fps, shot.size, costs, told)
     double = doubles(large, shot.fps)
     anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large] & ~double)
     if not len(anchors):
         anchors = np.arange(len(large))
     clear = np.isin(np.arange(len(large)), anchors)
-    alike = likeness_of(large, clear, shot.size, costs)
+    alike = likeness_of(large, clear, shot.size, costs, watched.colours)
     least = seen_at_once(large, shot, limits.min_presence)
     part, looks = part_of(network, anchors), alike[np.ix_(anchors, anchors)]
     chains = anchored(part, looks, person=costs.person, people=limits.people, least=least)

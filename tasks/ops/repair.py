@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from datasets.counted import counted
 from datasets.records import Event, People
 from datasets.skeleton import skeleton
 from tasks.ops.bind_solve import certainty
@@ -82,7 +83,7 @@ def _swaps(
     for start, stop in pairwise(cuts):
         moved = tuple(int(p) for p in np.flatnonzero(order.slot[:, start] != home[:, 0]))
         if moved:
-            note = f"identities had changed hands: put back for {stop - start} frames"
+            note = f"identities had changed hands: put back for {counted(stop - start, 'frame')}"
             events.append(Event(kind="repair", start=start, stop=stop, people=moved, note=note))
     people = replace(reorder(people, order.slot), events=_renamed(people.events, order.slot))
     return people, steps_of(people, care.scales)
@@ -169,7 +170,7 @@ def _flips(people: People, steps: Steps, events: list[Event]) -> People:
 def _bleeds(people: People, fps: float, events: list[Event]) -> People:
     found = bleeds(people, fps)
     for one in found:
-        note = f"mask had run over what is not theirs: given back for {one.stop - one.start} frames"
+        note = f"mask had run over what is not theirs: given back for {counted(one.stop - one.start, 'frame')}"
         events.append(Event(kind="repair", start=one.start, stop=one.stop, people=(one.person,), note=note))
     return give_back(people, found) if found else people
 
@@ -180,7 +181,7 @@ def _ghosts(people: People, fps: float, events: list[Event]) -> People:
         return people
     for row in rows:
         found = np.flatnonzero(people.present[row])
-        note = f"someone out of nowhere for {len(found)} frames: left out"
+        note = f"someone out of nowhere for {counted(len(found), 'frame')}: left out"
         events.append(Event(kind="repair", start=int(found[0]), stop=int(found[-1]) + 1, people=(), note=note))
     return without(people, rows)
 
@@ -188,6 +189,6 @@ def _ghosts(people: People, fps: float, events: list[Event]) -> People:
 def _gaps(people: People, fps: float, care: Care, events: list[Event]) -> People:
     found = gaps(people, int(care.fill_s * fps))
     for p, start, stop in found:
-        note = f"filled {stop - start} frames in which nobody was found"
+        note = f"filled {counted(stop - start, 'frame')} in which nobody was found"
         events.append(Event(kind="repair", start=start, stop=stop, people=(p,), note=note))
     return fill(people, found) if found else people
