@@ -13,7 +13,7 @@ import pytest
 
 from datasets.masks import Masks
 from tasks.ops.mask_crops import MaskCrops
-from tasks.ops.point_tracks import PointTracks, _corners, follow_points, watched
+from tasks.ops.point_tracks import _APART, PointTracks, _corners, follow_points, watched
 from tests.test_bind_evidence import track
 
 SIZE = (100, 160)
@@ -117,8 +117,8 @@ def test_points_stay_on_whom_they_began_on(drawn: Film, scale: float) -> None:
     sights = followed(drawn.pictures, drawn.seen)
     last = len(drawn.pictures) - 1
     for p in (0, 1):
-        cells = drawn.seen[0][p].sum() * scale**2 / 6**2
-        assert 0.7 * cells < len(sights.on(p, 0)) < 1.5 * cells, "about one each six pixels"
+        cells = drawn.seen[0][p].sum() * scale**2 / _APART**2
+        assert 0.7 * cells < len(sights.on(p, 0)) < 1.5 * cells, "about one a cell"
         assert len(sights.on(p, 0, last)) > 0.7 * len(sights.on(p, 0))
     owners = np.unique(np.stack([sights.points.point, sights.owner]), axis=1)[0]
     assert (np.bincount(owners) > 1).sum() <= 0.02 * len(set(owners.tolist())), "points went over to the other"
@@ -148,7 +148,7 @@ def test_points_are_lost_when_their_body_is_hidden() -> None:
     assert hidden
     sights = followed(drawn.pictures, drawn.seen)
     before, after = sights.on(0, 0), sights.on(0, 23)
-    assert min(len(before), len(after)) > 30
+    assert min(len(before), len(after)) > 20
     assert not before & after, "points of somebody who was hidden came back"
     assert len(before & sights.on(1, 23)) <= 2, "points stuck to the one in front"
     inner = sights.on(1, 6)
@@ -159,7 +159,7 @@ def test_points_are_lost_where_they_do_not_come_back_to_their_place() -> None:
     other = film(Patch(at=path((30, 20), (0, 0), 3), look=1))
     sights = followed([*STILL.pictures[:3], *other.pictures], STILL.seen)
     before, after = sights.at(0, 1, 2), sights.at(3, 4, 5)
-    assert min(len(before), len(after)) > 30
+    assert min(len(before), len(after)) > 20
     assert len(before & after) < 0.3 * len(before), "another picture altogether"
 
 
@@ -188,7 +188,7 @@ def test_what_several_masks_hold_is_nobodys() -> None:
 def test_where_a_point_is_none_is_taken_anew() -> None:
     sights = followed(STILL.pictures, STILL.seen)
     assert all(sights.at(t) == sights.at(0) for t in range(6))
-    assert len(sights.at(0)) > 30
+    assert len(sights.at(0)) > 20
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -200,9 +200,9 @@ def test_new_ones_are_the_best_corners_of_cells_without_any(seed: int) -> None:
     taken = rng.uniform((0, 0), (89, 59), (40, 2)).astype(np.float32)
     worth = cv2.cornerMinEigenVal(grey[10:47, 21:73], 5) * masks.any(0)
     want = []
-    for y, x in itertools.product(range(0, 37, 6), range(0, 52, 6)):
-        cell = worth[y : y + 6, x : x + 6]
-        held = ((taken >= (x + 21, y + 10)) & (taken < (x + 27, y + 16))).all(1).any()
+    for y, x in itertools.product(range(0, 37, _APART), range(0, 52, _APART)):
+        cell = worth[y : y + _APART, x : x + _APART]
+        held = ((taken >= (x + 21, y + 10)) & (taken < (x + 21 + _APART, y + 10 + _APART))).all(1).any()
         if cell.max() > 1e-4 and not held:
             row, column = np.unravel_index(cell.argmax(), cell.shape)
             want.append([21 + x + column, 10 + y + row])
@@ -215,7 +215,7 @@ def test_nothing_is_followed_over_frames_that_are_not_watched() -> None:
     assert set(sights.points.frame.tolist()) == {1, 2, 4, 5}
     assert sights.at(1) == sights.at(2)
     assert sights.at(4) == sights.at(5)
-    assert len(sights.at(1)) == len(sights.at(4)) > 30
+    assert len(sights.at(1)) == len(sights.at(4)) > 20
     assert max(sights.at(1, 2)) < min(sights.at(4, 5)), "a number was given twice"
 
 
@@ -224,7 +224,7 @@ def test_points_are_followed_through_frames_without_masks() -> None:
     sights = followed(STILL.pictures, [none, STILL.seen[0], none, np.zeros((1, *SIZE), bool), STILL.seen[0], none])
     assert set(sights.points.frame.tolist()) == {1, 4}
     assert sights.at(1) == sights.at(4)
-    assert len(sights.at(1)) > 30
+    assert len(sights.at(1)) > 20
 
 
 def test_a_clip_without_any_mask() -> None:
