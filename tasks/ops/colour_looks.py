@@ -128,7 +128,8 @@ def colours_of(picture: np.ndarray, crops: MaskCrops, rows: np.ndarray) -> list[
 
 def likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, M) 0..1: how alike people's colours are, a (N, BINS) and b (M, BINS): the Bhattacharyya coefficient of each
-    band (Comaniciu et al., CVPR 2000, with parts of the body apart), weighed by what is seen of the band in both."""
+    band (Comaniciu et al., CVPR 2000, with parts of the body apart), weighed by what is seen of the band in both; NaN
+    where no band is."""
     bands = len(_BANDS) + 1
     x, y = a.reshape(len(a), bands, -1), b.reshape(len(b), bands, -1)
     of_x, of_y = x.sum(2), y.sum(2)
@@ -138,11 +139,12 @@ def likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         weight = np.minimum.outer(of_x[:, k], of_y[:, k])
         alike += weight * (np.sqrt(x[:, k]) @ np.sqrt(y[:, k]).T) / np.maximum(size, 1e-9)
         both += weight
-    return np.asarray(alike / np.maximum(both, 1e-9))
+    return np.where(both > 0, alike / np.maximum(both, 1e-9), np.nan)
 
 
 def by_colours(tracks: Sequence[Track], clear: np.ndarray, looks: ColourLooks, scales: ColourScales) -> np.ndarray:
-    """(N, N) nats for two tracks being one person by their colours; NaN where one was not looked at.
+    """(N, N) nats for two tracks being one person by their colours; NaN where one was not looked at, or no part of the
+    body in both.
 
     clear (N,) bool: tracks that show somebody clearly. Of these is learned how alike people of this clip are who are
     seen at the same time, and how alike one is from a track's beginning to its end, where lights move.
@@ -158,9 +160,10 @@ def by_colours(tracks: Sequence[Track], clear: np.ndarray, looks: ColourLooks, s
     others = [
         out[i, j] for i, j in itertools.combinations(sure, 2)
         if tracks[j].start < tracks[i].stop and np.isin(tracks[i].frame, tracks[j].frame).sum() >= _TOGETHER
+        and np.isfinite(out[i, j])
     ]  # fmt: skip
     thirds = [parts for i in sure if (parts := looks.thirds(tracks[i])) is not None]
-    own = [float(likeness(a[None], b[None])[0, 0]) for a, b in thirds]
+    own = [alike for a, b in thirds if np.isfinite(alike := float(likeness(a[None], b[None])[0, 0]))]
     other = _learned(scales.other, scales.weight, others)
     # Nobody is less like themselves than like others.
     same = max(_learned(scales.same, scales.weight, own), other)
