@@ -119,12 +119,15 @@ def test_a_rim_and_what_two_claim_are_left_out(height: int, rim: int) -> None:
         pytest.param([(10, 10, 18, 17)], True, id="thirty pixels within"),
         pytest.param([(10, 10, 17, 17)], False, id="twenty-five"),
         pytest.param([(10, 10, 110, 12)], False, id="all of it rim"),
+        pytest.param([(10, 1, 14, 240)], True, id="slim, each pixel is looked at"),
+        pytest.param([(10, 1, 14, 241)], False, id="slim, every second pixel is"),
         pytest.param([(10, 10, 30, 20), (15, 10, 40, 20)], False, id="most of it another's as well"),
         pytest.param([(0, 0, 0, 0)], False, id="empty"),
     ],
 )
 def test_too_few_pixels_are_no_look(boxes: list[Box], seen: bool) -> None:
-    assert [one is not None for one in looked([], [*boxes, (120, 10, 160, 90)])[:: len(boxes)]] == [seen, True]
+    found = looked([], [*boxes, (120, 10, 160, 90)], size=(250, 200))
+    assert [one is not None for one in found[:: len(boxes)]] == [seen, True]
     assert colours_of(np.zeros((9, 9, 3), np.uint8), crops_of([], (9, 9)), np.arange(0)) == []
 
 
@@ -195,7 +198,7 @@ def test_a_tracks_colours_are_those_of_clear_frames_first() -> None:
     assert np.allclose(looks.of(one), A, atol=1e-6), "wholly covered is better than nothing"  # type: ignore[arg-type]
     assert looks.of(replace(one, segment=np.array([7, 8]))) is None, "another's masks"
     # A look at every second frame, and frames without a mask.
-    (one,), looks = wearing((0, 4, [A, B, A, C]), apart=[1.0, 1.0, 0.0, 1.0])
+    (one,), looks = wearing((0, 4, [A, B, A, C]), apart=[0.0, 1.0, 1.0, 1.0])
     some = ColourLooks(segment=looks.segment[1::2], share=looks.share[1::2])
     pooled = some.of(replace(one, segment=np.array([-1, 1, -1, 3])))
     assert np.allclose(pooled, (B + C) / 2, atol=1e-6)  # type: ignore[arg-type]
