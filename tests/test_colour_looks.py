@@ -15,7 +15,7 @@ from tasks.ops.tracks import Track
 from tests.test_bind_evidence import track
 
 RED, BLUE, GREEN, WHITE = (190, 40, 40), (40, 60, 190), (0, 128, 0), (255, 255, 255)
-SCALES = ColourScales()
+SCALES = ColourScales(same=0.91, other=0.38, spread=0.17, weight=1.5, most=4.0)  # whatever is fitted
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1
 Colour = tuple[int, int, int]
 
