@@ -4,7 +4,8 @@ the same.
 A re-ID vector is of a whole crop at its best, and few are taken. Colours are there in every frame, also of the half of
 somebody that is seen in a contact: of 47,466 pairs of such pieces of filmed crossings, colours tell one person from two
 with an area under the curve of 0.97, where re-ID 0248 has 0.89; of 10,821 pairs of clear pieces, 0.99 and 0.92. Of
-people in the same clothes neither tells anything (0.54 and 0.51), and the clip's own people show that.
+people in the same clothes neither tells anything (0.54 and 0.51), and the clip's own people show that. On 909 pairs of
+pieces of ten real clips, skating, fights and play, it is 0.94 and 0.83.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ _TOGETHER = 3  # frames that two tracks share, from which they are two people
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColourScales:
-    """What colours are worth, fitted on rendered people of four seeds; a clip's own evidence shifts it."""
+    """What colours are worth, between rendered people of four seeds and those of ten real clips; a clip's own evidence
+    shifts it."""
 
-    same: float = 0.91  # likeness of one person's looks, another time
-    other: float = 0.38  # of two people's
+    same: float = 0.91  # likeness of one person's looks, another time (rendered 0.92, real 0.93)
+    other: float = 0.5  # of two people's (rendered 0.38, real 0.62)
     spread: float = 0.17
     weight: float = 1.5  # pairs of tracks that these count for
     most: float = 4.0  # nats that one pair of tracks may say
