@@ -28,8 +28,8 @@ from tasks.ops.tracks import tracks_of
 from tests.clip_items import clip_item, env_at
 from tests.draw_tracks import FPS, Figure, Scene, draw, picture
 from tests.test_bind import whose
+from tests.test_bind_by_points import APART, PLACES, STILL, TURN, T, bound
 from tests.test_bind_evidence import track
-from tests.test_bind_points import APART, PLACES, STILL, TURN, T, bound
 from tests.test_colour_looks import BLUE, GREEN, RED, crops_of, plain
 
 
