@@ -66,14 +66,14 @@ CHAINS = [[0, 2, 4], [1, 3, 5]]
 def cheapest(alike: np.ndarray) -> list[list[float]]:
     """The cheapest exchange at each step of CHAINS."""
     views = alternatives(CHAINS, NETWORK, alike, np.ones(6, bool))
-    return [[min(among_all) for among_all, _ in steps] for steps in views]
+    return [[min(among_all) for among_all, *_ in steps] for steps in views]
 
 
 def test_alternatives_say_what_each_exchange_at_each_step_costs() -> None:
     # Without looks an exchange of the middle pieces would have to change over twice.
     assert cheapest(np.zeros((6, 6))) == [[6.0, 1.0], [6.0, 1.0]]
     for steps in alternatives(CHAINS, NETWORK, np.zeros((6, 6)), np.ones(6, bool)):
-        assert all(sorted(among_all) == sorted(among_sure) for among_all, among_sure in steps), "all tracks are sure"
+        assert all(sorted(among_all) == sorted(among_sure) for among_all, among_sure, _ in steps), "all tracks are sure"
 
 
 def test_looks_of_all_that_changes_hands_count() -> None:

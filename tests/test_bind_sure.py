@@ -94,7 +94,7 @@ def network(within: float, across: float) -> Network:
 def cheapest(chains: list[list[int]], network: Network, alike: np.ndarray, clear: np.ndarray, least: int = 1) -> list:
     """At each step of each chain what the cheapest exchange costs, of all tracks; infinite where there is none."""
     views = alternatives(chains, network, alike, clear, least)
-    return [[min(among_all, default=float("inf")) for among_all, _ in steps] for steps in views]
+    return [[min(among_all, default=float("inf")) for among_all, *_ in steps] for steps in views]
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,38 @@ def test_what_the_sure_tracks_alone_say_is_a_view_of_its_own() -> None:
     # piece to clear piece it would cost next to nothing: nobody knows who came out of the contact.
     views = alternatives([[0, 2, 4, 6], [1, 3, 5, 7]], network(1e9, 0.5), np.zeros((8, 8)), _CLEAR)
     assert views[0] == views[1]
-    for among_all, among_sure in views[0]:
+    for among_all, among_sure, _ in views[0]:
         assert min(among_all) > 1e8
         assert among_sure == [1.0]
-    assert probability(views[0][0]) == pytest.approx(1 / (1 + np.exp(-0.5)))
+    assert probability(views[0][0][:2]) == pytest.approx(1 / (1 + np.exp(-0.5)))
+
+
+@pytest.mark.parametrize(
+    ("alike", "border", "link", "least", "nats"),
+    [
+        pytest.param(0.0, 4.0, 0.0, 1, 6.0, id="one goes and one comes in the middle of the picture"),
+        pytest.param(0.0, 1.0, 0.0, 1, 2.0, id="at its edge"),
+        pytest.param(0.0, 4.0, -5.0, 1, 11.0, id="the motion goes on"),
+        pytest.param(-4.0, 4.0, 0.0, 1, 2.0, id="they look different"),
+        pytest.param(4.0, 4.0, 0.0, 1, 10.0, id="they look alike"),
+        pytest.param(-4.0, 4.0, np.inf, 1, 2.0, id="too far apart for a step"),
+        pytest.param(-4.0, 4.0, 0.0, 11, None, id="too short a piece"),
+    ],
+)
+def test_one_person_may_have_gone_and_another_come(
+    alike: float, border: float, link: float, least: int, nats: float | None
+) -> None:
+    # One person: clear, a fragment, clear.
+    links = np.full((3, 3), np.inf)
+    links[0, 1] = links[1, 2] = 0.0
+    links[0, 2] = link
+    costs = Network(
+        first=np.array([0, 10, 12]), stop=np.array([10, 12, 30]), link=links, start=np.full(3, border),
+        end=np.full(3, border), nobody=np.full(3, 50.0),
+    )  # fmt: skip
+    looks = np.array([[1.0, 9.0, alike], [9.0, 0.6, 9.0], [alike, 9.0, 1.0]])
+    (steps,) = alternatives([[0, 1, 2]], costs, looks, np.array([True, False, True]), least)
+    assert [parted for _, _, parted in steps] == [[] if nats is None else [pytest.approx(nats)]] * 2
 
 
 def test_alternatives_add_up() -> None:

@@ -6,12 +6,12 @@ be wrong that are each a little worse are together as likely as one that is not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from tasks.ops.bind_cost import Network
-from tasks.ops.bind_swaps import Exchange, exchanges, handed_frames
+from tasks.ops.bind_swaps import Exchange, exchanges, handed_frames, likeness
 
 # Evidence is not independent: who turns back turns with the other, one bad box spoils place and velocity, looks repeat.
 # Over 5,800 exchanges in the true chains of 637 filmed crossings, as filmed and with worse detections, a logistic
@@ -20,6 +20,10 @@ from tasks.ops.bind_swaps import Exchange, exchanges, handed_frames
 _NATS = 2.0
 _SURELY = 3.0  # nats beside which a brief stretch is given to one of two; of less it is left open
 _BRIEF_S = 0.5  # the longest stretch that is: whoever had it is found again at once, and their way is known over it
+# Nats against somebody's coming or going in the midst of the picture, behind others. That there is one person more
+# costs nothing here: it guards against ghosts, and they are not seen clearly. Of 583 bindings that are right, of four
+# seeds, this doubts five more; with 2 in its place seven more.
+_COMES = 3.0
 _PASSES = 8  # each leaves open all that is unsure and lies apart; more than four were never needed
 
 
@@ -50,13 +54,14 @@ def left_open(
 
 def alternatives(
     chains: list[list[int]], network: Network, alike: np.ndarray, sure: np.ndarray, least: int = 1
-) -> list[list[tuple[list[float], list[float]]]]:
-    """For each chain and each step of it from track to track: the nats by which each exchange there is worse, in two
-    views: of all tracks, and of the sure ones alone, whose exchange the fragments between them may forbid.
+) -> list[list[tuple[list[float], ...]]]:
+    """For each chain and each step of it from track to track: the nats by which what could stand there instead is
+    worse, in three views: exchanges of all tracks; of the sure ones alone, which the fragments between them may forbid;
+    and that one person goes there and another comes.
 
     sure (N,) bool: tracks that were seen clearly; least: frames from which an exchange counts.
     """
-    out: list[list[tuple[list[float], list[float]]]] = [[([], []) for _ in chain[1:]] for chain in chains]
+    out: list[list[tuple[list[float], ...]]] = [[([], [], []) for _ in chain[1:]] for chain in chains]
     for one in exchanges(chains, network, alike, sure):
         if handed_frames(chains, one, network) >= least:
             for person, at in _ends(one, chains):
@@ -69,11 +74,27 @@ def alternatives(
             for person, at in _ends(one, clear):
                 for step in range(place[person][at - 1], place[person][at]):
                     out[seen[person]][step][1].append(one.cost)
+    for person, chain in zip(seen, clear, strict=True):
+        for at, nats in _partings(chain, network, alike, least):
+            for step in range(place[seen.index(person)][at - 1], place[seen.index(person)][at]):
+                out[person][step][2].append(nats)
     return out
 
 
+def _partings(chain: list[int], network: Network, alike: np.ndarray, least: int) -> Iterator[tuple[int, float]]:
+    """(at, nats): by how much it is worse that a chain's first `at` tracks are one person and the rest another."""
+    length = network.stop[chain] - network.first[chain]
+    for at in range(1, len(chain)):
+        before, after = chain[:at], chain[at:]
+        if min(int(length[:at].sum()), int(length[at:].sum())) >= least:
+            looks = likeness(chain, alike) - likeness(before, alike) - likeness(after, alike)
+            borders = min(float(network.end[before[-1]]), _COMES) + min(float(network.start[after[0]]), _COMES)
+            link = float(network.link[before[-1], after[0]])
+            yield at, borders + looks - (link if np.isfinite(link) else 0.0)
+
+
 def probability(views: Sequence[Sequence[float]]) -> float:
-    """0..1: how probable what stands is, of it and all that could stand instead; of two views, the one more in doubt.
+    """0..1: how probable what stands is, of it and all that could stand instead; of views, the one most in doubt.
 
     views: nats by which each alternative is worse.
 

@@ -1,7 +1,8 @@
 """Tracks -> who is whom, with everything weighed: looks, stature, and the steps from track to track; and how surely.
 
 Two views of a contact are weighed together, for they err at different times: from the last clear piece before it to the
-first after it, and from one fragment within it to the next.
+first after it, and from one fragment within it to the next. Where two could change over there, or one have gone and
+another come, at little cost, it is not sure.
 """
 
 from __future__ import annotations
