@@ -28,7 +28,7 @@ from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 19
+VERSION = 20
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 

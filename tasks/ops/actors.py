@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.ops.body import body_scale
 from tasks.ops.carry import Window
+from tasks.ops.shared_heads import HEAD, borrowed
 
 SEEN = 0.2
 MISSED = 0.2  # what a frame's colours count by themselves, where nobody was found
@@ -17,6 +18,7 @@ _BRIDGE_S = 0.4  # how long a pose that was not seen may be taken from those bef
 _CARRY_S = 2.5  # how far from a frame in which a person was found they are still looked for: longer than an embrace
 _OPEN_S = 0.5  # not found for longer, a person does not stand in the open: a detector misses nobody there for so long
 _STEADY_S = 0.4  # the body's unit of length is the middle one of so much time on both sides
+_SHARED_S = 0.2  # how long two poses must have one head for it to be taken from one of them
 _WHOLE = 11  # of the twelve joints from shoulders to ankles
 
 
@@ -59,6 +61,7 @@ def actors_of(
     for p in range(people):
         raw = np.array([body_scale(keypoint[p, t], score[p, t], box[p, t], SEEN) for t in range(frames)])
         scale[p] = _steady(raw, seen[p] | masked[p], max(1, round(_STEADY_S * fps)))
+    score[borrowed(keypoint, score, scale, seen=SEEN, least=max(1, round(_SHARED_S * fps))), HEAD] = 0.0
     weight = np.where(seen, 1.0, np.where(drawn, 0.5, np.where(masked, 0.35, MISSED))) * present
     weight[_far(seen | masked, round(_CARRY_S * fps))] = 0.0
     lost = _far(seen | masked, round(_OPEN_S * fps))
