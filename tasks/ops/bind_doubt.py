@@ -20,10 +20,6 @@ from tasks.ops.bind_swaps import Exchange, exchanges, handed_frames, likeness
 _NATS = 2.0
 _SURELY = 3.0  # nats beside which a brief stretch is given to one of two; of less it is left open
 _BRIEF_S = 0.5  # the longest stretch that is: whoever had it is found again at once, and their way is known over it
-# Nats against somebody's coming or going in the midst of the picture, behind others. That there is one person more
-# costs nothing here: it guards against ghosts, and they are not seen clearly. Of 583 bindings that are right, of four
-# seeds, this doubts five more; with 2 in its place seven more.
-_COMES = 3.0
 _PASSES = 8  # each leaves open all that is unsure and lies apart; more than four were never needed
 
 
@@ -82,13 +78,17 @@ def alternatives(
 
 
 def _partings(chain: list[int], network: Network, alike: np.ndarray, least: int) -> Iterator[tuple[int, float]]:
-    """(at, nats): by how much it is worse that a chain's first `at` tracks are one person and the rest another."""
+    """(at, nats): by how much it is worse that a chain's first `at` tracks are one person and the rest another.
+
+    That there is one person more costs nothing here: it guards against ghosts, and they are not seen clearly. Of 583
+    bindings that are right, of four seeds, three more are doubted for it.
+    """
     length = network.stop[chain] - network.first[chain]
     for at in range(1, len(chain)):
         before, after = chain[:at], chain[at:]
         if min(int(length[:at].sum()), int(length[at:].sum())) >= least:
             looks = likeness(chain, alike) - likeness(before, alike) - likeness(after, alike)
-            borders = min(float(network.end[before[-1]]), _COMES) + min(float(network.start[after[0]]), _COMES)
+            borders = float(network.end[before[-1]] + network.start[after[0]])
             link = float(network.link[before[-1], after[0]])
             yield at, borders + looks - (link if np.isfinite(link) else 0.0)
 
