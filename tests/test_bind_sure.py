@@ -212,7 +212,7 @@ def test_what_the_sure_tracks_alone_say_is_a_view_of_its_own() -> None:
         pytest.param(-4.0, 4.0, 0.0, 1, 4.0, id="they look different"),
         pytest.param(4.0, 4.0, 0.0, 1, 12.0, id="they look alike"),
         pytest.param(-4.0, 4.0, np.inf, 1, 4.0, id="too far apart for a step"),
-        pytest.param(-4.0, 4.0, 0.0, 11, None, id="too short a piece"),
+        pytest.param(-4.0, 4.0, 0.0, 3, None, id="too short a piece"),
     ],
 )
 def test_one_person_may_have_gone_and_another_come(

@@ -20,6 +20,7 @@ from tasks.ops.bind_swaps import Exchange, exchanges, handed_frames, likeness
 _NATS = 2.0
 _SURELY = 3.0  # nats beside which a brief stretch is given to one of two; of less it is left open
 _BRIEF_S = 0.5  # the longest stretch that is: whoever had it is found again at once, and their way is known over it
+_STAYS = 4  # times the frames from which an exchange counts: who is seen for less may only be seen badly
 _PASSES = 8  # each leaves open all that is unsure and lies apart; more than four were never needed
 
 
@@ -86,7 +87,7 @@ def _partings(chain: list[int], network: Network, alike: np.ndarray, least: int)
     length = network.stop[chain] - network.first[chain]
     for at in range(1, len(chain)):
         before, after = chain[:at], chain[at:]
-        if min(int(length[:at].sum()), int(length[at:].sum())) >= least:
+        if min(int(length[:at].sum()), int(length[at:].sum())) >= _STAYS * least:
             looks = likeness(chain, alike) - likeness(before, alike) - likeness(after, alike)
             borders = float(network.end[before[-1]] + network.start[after[0]])
             link = float(network.link[before[-1], after[0]])
