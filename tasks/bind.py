@@ -97,7 +97,8 @@ def _watching(item: Item, segments: Segments, config: Config, scales: PointScale
     fps = float(clip.fps)
 
     def watch(tracks: list[Track], crops: MaskCrops) -> Watched:
-        if not any(a.stop <= b.start for a in tracks for b in tracks):
+        first_stop = min((track.stop for track in tracks), default=clip.frames)
+        if first_stop > max((track.start for track in tracks), default=0):
             return Watched()  # nobody could go on as anybody else
         with contextlib.closing(FRAMES.read(path, clip.frames)) as frames:
             taker = ColourTaker(crops=crops, frame=segments.frame, fps=fps)

@@ -35,16 +35,9 @@ def drawing(figures: tuple[Figure, ...], **drawn: Any) -> tuple[People, list[np.
     return draw_clip(figures, **drawn)
 
 
-def judged(
-    figures: Sequence[Figure],
-    *,
-    change: Callable[[People], People] = lambda people: people,
-    pictures: Callable[[list[np.ndarray]], list[np.ndarray]] = lambda frames: frames,
-    limits: Limits | None = None,
-    kinds: Sequence[str] | None = None,
-    **drawn: Any,
-) -> tuple[str, tuple[str, ...], Measures]:
-    subject = subject_of(figures, change=change, pictures=pictures, limits=limits, kinds=kinds, **drawn)
+def judged(figures: Sequence[Figure], **options: Any) -> tuple[str, tuple[str, ...], Measures]:
+    """The verdict, its reasons, and what was measured; options as of `subject_of`."""
+    subject = subject_of(figures, **options)
     return *verdict_of(subject), subject.measures
 
 

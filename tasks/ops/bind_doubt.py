@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tasks.ops.bind_cost import Network
-from tasks.ops.bind_swaps import Exchange, exchanges, handed_frames, likeness
+from tasks.ops.bind_swaps import Exchange, exchanges, handed_frames, parted
 
 # Evidence is not independent: who turns back turns with the other, one bad box spoils place and velocity, looks repeat.
 # Over 5,800 exchanges in the true chains of 637 filmed crossings, as filmed and with worse detections, a logistic
@@ -71,9 +71,9 @@ def alternatives(
             for person, at in _ends(one, clear):
                 for step in range(place[person][at - 1], place[person][at]):
                     out[seen[person]][step][1].append(one.cost)
-    for person, chain in zip(seen, clear, strict=True):
+    for person, chain, where in zip(seen, clear, place, strict=True):
         for at, nats in _partings(chain, network, alike, least):
-            for step in range(place[seen.index(person)][at - 1], place[seen.index(person)][at]):
+            for step in range(where[at - 1], where[at]):
                 out[person][step][2].append(nats)
     return out
 
@@ -84,14 +84,12 @@ def _partings(chain: list[int], network: Network, alike: np.ndarray, least: int)
     That there is one person more costs nothing here: it guards against ghosts, and they are not seen clearly. Of 583
     bindings that are right, of four seeds, three more are doubted for it.
     """
-    length = network.stop[chain] - network.first[chain]
-    for at in range(1, len(chain)):
-        before, after = chain[:at], chain[at:]
-        if min(int(length[:at].sum()), int(length[at:].sum())) >= _STAYS * least:
-            looks = likeness(chain, alike) - likeness(before, alike) - likeness(after, alike)
-            borders = float(network.end[before[-1]] + network.start[after[0]])
-            link = float(network.link[before[-1], after[0]])
-            yield at, borders + looks - (link if np.isfinite(link) else 0.0)
+    length = (network.stop[chain] - network.first[chain]).cumsum()
+    for at, looks in parted(chain, alike):
+        if min(length[at - 1], length[-1] - length[at - 1]) >= _STAYS * least:
+            last, first = chain[at - 1], chain[at]
+            link = float(network.link[last, first])
+            yield at, float(network.end[last] + network.start[first]) + looks - (link if np.isfinite(link) else 0.0)
 
 
 def probability(views: Sequence[Sequence[float]]) -> float:

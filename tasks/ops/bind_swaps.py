@@ -165,6 +165,13 @@ def likeness(chain: list[int], alike: np.ndarray) -> float:
     return _pooled(float(own.sum() - np.trace(own)), float(_weight(own).sum()))
 
 
+def parted(chain: list[int], alike: np.ndarray) -> Iterator[tuple[int, float]]:
+    """(at, nats): by how much looks are worse when a chain's first `at` tracks are one person and the rest another."""
+    looks = _Looks(chain, [], alike)
+    for at in range(1, len(chain)):
+        yield at, looks.now - looks.of([(0, at)]) - looks.of([(at, len(chain))])
+
+
 def _weight(alike: np.ndarray) -> np.ndarray:
     return np.minimum(np.diag(alike), 1.0)
 
@@ -185,15 +192,15 @@ class _Looks:
         self.total = np.zeros((len(both) + 1, len(both) + 1))
         self.total[1:, 1:] = own.cumsum(0).cumsum(1)
         self.weight = np.concatenate([[0.0], weight.cumsum()])
-        self.now = self._of([(0, len(a))]) + self._of([(len(a), len(both))])
+        self.now = self.of([(0, len(a))]) + self.of([(len(a), len(both))])
 
     def worse(self, of_a: tuple[int, int], of_b: tuple[int, int]) -> float:
         """Nats by which looks are worse when a[i:k] and b[j:m] change hands."""
         n, end = self.split, len(self.weight) - 1
         (i, k), (j, m) = of_a, (of_b[0] + n, of_b[1] + n)
-        return self.now - self._of([(0, i), (j, m), (k, n)]) - self._of([(n, j), (i, k), (m, end)])
+        return self.now - self.of([(0, i), (j, m), (k, n)]) - self.of([(n, j), (i, k), (m, end)])
 
-    def _of(self, parts: list[tuple[int, int]]) -> float:
+    def of(self, parts: list[tuple[int, int]]) -> float:
         """Likeness of one person made of these stretches."""
         t = self.total
         total = sum(float(t[b, d] - t[a, d] - t[b, c] + t[a, c]) for a, b in parts for c, d in parts)

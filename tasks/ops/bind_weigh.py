@@ -57,9 +57,7 @@ def _with_colours(alike: np.ndarray, shades: np.ndarray, clear: np.ndarray, cost
     counted = np.where(clear, 1.0, _COLOURED)
     known = np.isfinite(shades)
     both = shades * np.outer(counted, counted)
-    looked = np.diag(alike) > 0
-    once = np.where(np.outer(looked, looked), 1 - costs.colours.told_twice, 0.0)
-    out = np.where(known, both + once * alike, alike)
+    out = np.where(known, both + (1 - costs.colours.told_twice) * alike, alike)
     np.fill_diagonal(out, np.maximum(np.diag(alike), np.where(known.any(1), counted, 0.0)))
     return np.asarray(out)
 
