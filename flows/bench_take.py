@@ -53,8 +53,8 @@ def run_job(job: Job, config: Config, env: Env) -> list[Take]:
     about = json.loads((item.folder("shots") / filming.ABOUT).read_text())
     detected, costs = _through(item, [(detect.STAGE, config.detect)], env)
     takes = [_take(about, AS_FILMED, detected, config, env, costs=costs, rivals_too=True, masks=job.masks)]
-    # Whether ids are right, and doubted, is settled before masks and poses are made again: these are left out.
-    plainer = replace(config, refine=replace(config.refine, masks="keep", estimator=None, smooth=False))
+    # Whose box is whose in a contact is settled with the masks, whether ids are right before poses are made again.
+    plainer = replace(config, refine=replace(config.refine, estimator=None, smooth=False))
     for name in job.stresses:
         stressed, costs = _through(detected, [(stress.STAGE, stress.named(name))], env)
         worse = stress.taken(stressed)

@@ -63,7 +63,7 @@ def bind(
         tracks = unslid(tracks, watched.points, tracklets, segments, shot.fps, rules.costs.points)
     looking = find_onlookers(tracks, poses, shot, to_first, rules.onlookers, rules.limits)
     others, audience = without_onlookers(tracks, looking, tracklets, segments)
-    people, left_out = choose(others, shot, rules.limits, rules.costs, watched)
+    people, left_out = choose(others, poses, shot, rules.limits, rules.costs, watched)
     left_out = [*audience, *left_out]
     spans = spans_of(people, shot, to_first, fill_s=rules.fill_s, doubt_s=rules.doubt_s)
     carried = carried_on(spans, tracklets, segments)

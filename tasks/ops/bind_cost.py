@@ -15,12 +15,14 @@ from tasks.ops.bind_motion import (
     last_end,
     overlap,
     overlap_weight,
+    pieces_weight,
     size_change,
     stacked,
     unsteadiness,
 )
 from tasks.ops.bind_points import PointScales
 from tasks.ops.colour_looks import ColourScales
+from tasks.ops.facing import FacingScales
 from tasks.ops.look_model import LookPrior
 from tasks.ops.tracks import Track
 
@@ -33,6 +35,7 @@ class Costs:
     look: LookPrior = field(default_factory=LookPrior)
     colours: ColourScales = field(default_factory=ColourScales)
     points: PointScales = field(default_factory=PointScales)
+    facing: FacingScales = field(default_factory=FacingScales)
     window_s: float = 20.0  # nobody is looked for longer than this: it bounds the work on long clips
     unseen: float = 0.5  # each second unseen
     enter_edge: float = 1.0  # coming or going through the frame's edge
@@ -61,11 +64,14 @@ def network_of(
     fps: float,
     size: tuple[int, int],
     costs: Costs,
-    carried: np.ndarray | None = None,
+    clear: np.ndarray | None = None,
+    told: np.ndarray | None = None,
 ) -> Network:
     """All costs of a clip but looks, which are a matter of whole people and not of single steps.
 
-    carried (N, N): nats for one track to be followed by another that points on the bodies give (`bind_points`).
+    clear (N,) bool: tracks that were seen clearly; of the steps between two such motion counts less where little time
+    lies between (MotionScales.pieces). told (N, N): nats for one track to be followed by another that something else
+    than the boxes gives: points on the bodies (`bind_points`), the way a head is turned (`facing`).
     """
     costs = replace(costs, motion=replace(costs.motion, unsteady=unsteadiness(tracks)))
     first, last = [first_end(track, fps) for track in tracks], [last_end(track, fps) for track in tracks]
@@ -76,8 +82,11 @@ def network_of(
         if len(near):
             wait_s = (starts[near] - track.stop + 1) / fps
             link[i, near] = link_cost(last[i], stacked([first[j] for j in near]), wait_s, size, costs)
-    if carried is not None:
-        link -= carried
+            if clear is not None and clear[i]:
+                counts = pieces_weight((starts[near] - track.stop) / fps, costs.motion)
+                link[i, near] *= np.where(clear[near], counts, 1.0)
+    if told is not None:
+        link -= told
     return Network(
         first=starts,
         stop=np.array([track.stop for track in tracks]),

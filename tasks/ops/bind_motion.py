@@ -44,6 +44,11 @@ class MotionScales:
     overlap_even: float = 1.0  # minus the log of what is not shared at which it speaks for neither
     unsteady: float = 0.0  # what two boxes of one piece, a frame apart, do not share, in this clip; 0: not known
     told_twice: float = 0.3  # share of the motion's nats that overlap repeats, at once
+    # What all of this counts from one clear piece to the next, at once, and the time from which it counts in full. Such
+    # pieces are one tracklet, cut where it may have slid from one person to another: the box goes on smoothly then,
+    # whoever it is on. Of 1,206 pairs of filmed crossings a logistic regression wants 0.3 of what points are given.
+    pieces: float = 0.2
+    pieces_s: float = 0.45
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,6 +134,11 @@ def unsteadiness(tracks: Sequence[Track]) -> float:
 def overlap_weight(gap_s: np.ndarray | float, scales: MotionScales) -> np.ndarray:
     """0..1: how much of what the overlap of two boxes says at once it still says after a gap."""
     return np.exp(-np.asarray(gap_s, float) / scales.overlap_s)
+
+
+def pieces_weight(gap_s: np.ndarray, scales: MotionScales) -> np.ndarray:
+    """0..1: how much motion counts from one clear piece to the next, a gap of so many seconds after it."""
+    return np.asarray(scales.pieces + (1 - scales.pieces) * np.clip(gap_s / scales.pieces_s, 0.0, 1.0))
 
 
 def overlap(a: End, b: End, gap_s: np.ndarray | float, scales: MotionScales) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datasets.records import Poses
 from tasks.ops.bind_assign import NOBODY, Problem, assign
 from tasks.ops.bind_cost import Costs, Network, network_of, part_of
 from tasks.ops.bind_paths import off_path, path_of
@@ -20,6 +21,7 @@ from tasks.ops.bind_weigh import anchored, likeness_of, weighed
 from tasks.ops.colour_looks import ColourLooks
 from tasks.ops.doubles import doubles
 from tasks.ops.embraces import held_boxes
+from tasks.ops.facing import by_facing
 from tasks.ops.point_tracks import PointTracks
 from tasks.ops.tracks import Track
 
@@ -72,20 +74,22 @@ class LeftOut:
 
 
 def choose(
-    tracks: list[Track], shot: Shot, limits: Limits, costs: Costs, watched: Watched | None = None
+    tracks: list[Track], poses: Poses, shot: Shot, limits: Limits, costs: Costs, watched: Watched | None = None
 ) -> tuple[list[Person], list[LeftOut]]:
     """The clip's people, from left to right where they are first seen, and the tracks left out."""
     large, left_out = without_small(tracks, limits)
     if not large:
         return [], left_out
     watched = watched or Watched()
-    told = None if watched.points is None else carried(large, watched.points, shot.fps, costs.points)
-    network = network_of(large, shot.frames, shot.fps, shot.size, costs, told)
     double = doubles(large, shot.fps)
     anchors = np.flatnonzero([is_anchor(track, shot.fps) for track in large] & ~double)
     if not len(anchors):
         anchors = np.arange(len(large))
     clear = np.isin(np.arange(len(large)), anchors)
+    told = np.where(np.outer(clear, clear), by_facing(large, poses, shot.fps, costs.facing), 0.0)
+    if watched.points is not None:
+        told += carried(large, watched.points, shot.fps, costs.points)
+    network = network_of(large, shot.frames, shot.fps, shot.size, costs, clear, told)
     alike = likeness_of(large, clear, shot.size, costs, watched.colours)
     least = seen_at_once(large, shot, limits.min_presence)
     part, looks = part_of(network, anchors), alike[np.ix_(anchors, anchors)]
