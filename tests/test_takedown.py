@@ -16,7 +16,7 @@ from datasets import remote
 from datasets.corrections import Correction, append_correction, read_corrections
 from datasets.diff import main as diff
 from datasets.folder import open_folder
-from datasets.index import read_dataset
+from datasets.index import LOCK, read_dataset
 from datasets.lock import building
 from datasets.store import Store
 from datasets.takedowns import TakedownError, standing
@@ -358,7 +358,9 @@ def test_verify_names_a_damaged_version_and_a_takedown_that_is_not_finished(plac
 def test_at_addresses_it_is_the_same(place: Path, s3: S3, capfd: pytest.CaptureFixture[str]) -> None:
     bucket = s3.bucket()
     for name, data in tree(place).items():
-        remote.put(f"{bucket}/{name}", data)
+        # At an address the lock is a lease: one that nobody renews is waited for, a minute.
+        if name != f"out/{LOCK}":
+            remote.put(f"{bucket}/{name}", data)
     assert main([f"{bucket}/out", "kick.npz", "--store", f"{bucket}/store", "--json"]) == 0
     assert set(json.loads(capfd.readouterr().out)["clips"]) == KICKED
     there = {name: remote.read(f"{bucket}/{name}") for name, _ in remote.listing(bucket)}
