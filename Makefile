@@ -5,6 +5,8 @@ EVIDENCE ?= out/evidence
 KILLS ?= 100
 SEED ?= 1
 MINUTES ?= 10
+# Of the tests, at most; a process for each core. 0: all in one process, in which a debugger works.
+JOBS ?= 4
 
 .PHONY: help setup demo test lint bench torture fuzz hostile evidence lock clean
 help:
@@ -33,7 +35,7 @@ lint: setup
 	$(PY) -m mypy
 
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(if $(filter 0,$(JOBS)),0,logical --maxprocesses $(JOBS))
 
 bench: setup
 	$(PY) -m tests.bench

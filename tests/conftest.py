@@ -28,10 +28,11 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real Prefect server: it takes seconds to start, so all tests that run flows share it."""
-    from tests.prefect_server import running_server
+    from tests.prefect_server import delivered, running_server
 
     with running_server(tmp_path_factory.mktemp("prefect")) as server:
         yield server
+        delivered()
 
 
 @pytest.fixture(scope="session")
@@ -82,15 +83,17 @@ def review(capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     return reviewer(capfd)
 
 
+# Each takes half a minute or more: begun late, one of them would keep one worker busy while the others stand idle.
+LONG = ("test_large_presets.py", "test_clusters.py", "test_resume.py", "test_object_storage_runs.py", "test_torture.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run flows in this process go last, in their order.
+    """Files whose tests run flows in this process go last, the long ones of them first; else in their order.
 
     Prefect leaves threads behind that a forked child cannot join at its end, so that it exits with 1; and other tests
-    fork (DataLoader workers, downloads side by side). A training process never runs flows.
+    fork (DataLoader workers, downloads side by side). A training process never runs flows. Whole files, because
+    pytest-xdist (`--dist loadfile --no-loadscope-reorder`) hands out whole files, in the order in which they begin.
     """
-
-    def builds_here(item: pytest.Item) -> bool:
-        # The torture tests' `place` is built in this process, before any of them asks for `here`.
-        return "here" in getattr(item, "fixturenames", ()) or item.path.name == "test_torture.py"
-
-    items.sort(key=builds_here)
+    # The torture tests' `place` is built in this process, before any of them asks for `here`.
+    build_here = {item.path for item in items if "here" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path in build_here, item.path in build_here and item.path.name not in LONG))

@@ -89,6 +89,14 @@ def used(server: Server, patch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+def delivered() -> None:
+    """All logs and events of this process's flows are with the server: else its exit tries for a minute, in vain."""
+    # Not imported for this: a process that ran no flow has neither.
+    for module, name in (("prefect.logging.handlers", "APILogWorker"), ("prefect.events.worker", "EventsWorker")):
+        if module in sys.modules:
+            getattr(sys.modules[module], name).drain_all(timeout=20)
+
+
 def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and server.poll() is None:
