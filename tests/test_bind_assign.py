@@ -10,7 +10,7 @@ import pytest
 from tasks.ops.bind_assign import NOBODY, Problem, assign
 from tasks.ops.bind_cost import Network
 from tasks.ops.bind_doubt import alternatives
-from tasks.ops.bind_swaps import exchanged, exchanges, likeness, settle
+from tasks.ops.bind_swaps import exchanged, exchanges, settle
 
 
 def problem(seed: int, people: int, tracks: int) -> Problem:
@@ -97,6 +97,13 @@ def random_network(seed: int, tracks: int) -> Network:
         first=first, stop=first + 2, link=link, start=rng.random(tracks) * 4, end=rng.random(tracks) * 4,
         nobody=np.full(tracks, 50.0),
     )  # fmt: skip
+
+
+def likeness(chain: list[int], alike: np.ndarray) -> float:
+    """Nats for these tracks being one person, written out: of n(n - 1) / 2 pairs, n - 1 are independent."""
+    own = alike[np.ix_(chain, chain)]
+    weight = float(np.minimum(np.diag(own), 1.0).sum())
+    return float(own.sum() - np.trace(own)) / weight if weight > 0 else 0.0
 
 
 def total(chains: list[list[int]], network: Network, alike: np.ndarray) -> float:

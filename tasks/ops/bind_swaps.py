@@ -159,12 +159,6 @@ def _step(a: list[int], i: int, b: list[int], j: int, network: Network) -> float
     return float(network.start[b[j]]) if j < len(b) else 0.0
 
 
-def likeness(chain: list[int], alike: np.ndarray) -> float:
-    """Nats for these tracks being one person: of n(n - 1) / 2 pairs, n - 1 are independent."""
-    own = alike[np.ix_(chain, chain)]
-    return _pooled(float(own.sum() - np.trace(own)), float(_weight(own).sum()))
-
-
 def parted(chain: list[int], alike: np.ndarray) -> Iterator[tuple[int, float]]:
     """(at, nats): by how much looks are worse when a chain's first `at` tracks are one person and the rest another."""
     looks = _Looks(chain, [], alike)
@@ -201,7 +195,7 @@ class _Looks:
         return self.now - self.of([(0, i), (j, m), (k, n)]) - self.of([(n, j), (i, k), (m, end)])
 
     def of(self, parts: list[tuple[int, int]]) -> float:
-        """Likeness of one person made of these stretches."""
+        """Nats for one person made of these stretches: of n(n - 1) / 2 pairs, n - 1 are independent."""
         t = self.total
         total = sum(float(t[b, d] - t[a, d] - t[b, c] + t[a, c]) for a, b in parts for c, d in parts)
         return _pooled(total, float(sum(self.weight[b] - self.weight[a] for a, b in parts)))
