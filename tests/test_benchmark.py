@@ -170,6 +170,19 @@ def test_every_way_of_worse_detections_goes_through(ran, shared):
         assert "score_ours" in take.item.artifacts
 
 
+def test_stressed_clips_get_new_masks_but_no_new_poses(ran, shared):
+    env = Env(store=Store(str(ran.store)), weights=str(shared / "weights"), download=False)
+    for said in ((), ("refine.masks=keep",)):
+        config = override(light(), (AUDIENCE, *said))
+        filmed, stressed = run_job(Job(folder=str(ran.filmed / "one"), stresses=("drops",), masks=False), config, env)
+        about = [take.item.folder("refine") / "artifact.json" for take in (filmed, stressed)]
+        was, less = (json.loads(path.read_text())["about"]["config"] for path in about)
+        assert was["masks"] == less["masks"] == config.refine.masks
+        assert was["estimator"] is not None
+        assert was["smooth"]
+        assert {**was, "estimator": None, "smooth": False} == less, "and all else is as it was"
+
+
 def test_the_page_opens_from_its_file(ran, browser):
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     told, asked = [], []
