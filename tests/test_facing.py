@@ -152,7 +152,7 @@ def test_of_two_who_walk_past_each_other_each_looks_where_they_did(turned: int) 
 
 def test_the_end_of_the_first_is_held_against_the_beginning_of_the_second() -> None:
     turns = Piece(start=0, stop=40, nose=walk(-0.25, 0.25, 40))
-    after = [Piece(start=40, stop=80, nose=np.r_[np.full(20, nose), np.full(20, -nose)]) for nose in (0.25, -0.25)]
+    after = [Piece(start=40, stop=80, nose=nose) for nose in (0.25, -0.25)]
     found = told(turns, *after)
     assert found[0, 1] > 1.5 > -1 > found[0, 2]
 
