@@ -131,7 +131,7 @@ def told(*pieces: Piece, fps: float = FPS) -> np.ndarray:
     score[np.isnan(places), 0] = 0.0
     poses = Poses(frame=np.array([t for t, _ in rows], np.int32), keypoint=keypoint, score=score, skeleton="coco17")
     tracks = [piece.track([i for i, (_, n) in enumerate(rows) if n == k]) for k, piece in enumerate(pieces)]
-    return by_facing(tracks, poses, fps, SCALES)
+    return by_facing(tracks, np.ones(len(tracks), bool), poses, fps, SCALES)
 
 
 def nats(gone: float, gap_s: float = 0.0) -> float:

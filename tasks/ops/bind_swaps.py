@@ -8,12 +8,14 @@ the steps at both ends, and the looks of all that would change hands, before and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tasks.ops.bind_cost import Network
+
+Places = int | np.ndarray
 
 _AHEAD = 12  # places where tracks end that an exchange may last for; longer ones last to the end
 
@@ -41,29 +43,38 @@ def exchanges(
     clear = np.ones(len(network.first), bool) if sure is None else sure
     for p, q in itertools.combinations(range(len(chains)), 2):
         a, b = chains[p], chains[q]
-        looks = _Looks(a, b, alike)
         sure_a, sure_b = _Sure(a, clear, network), _Sure(b, clear, network)
-        places = list(_places(a, b, network, sure_a, sure_b))
-        for n, (i, j, first, wide) in enumerate(places):
-            to_end = first if sure is None else (first + wide) / 2
-            yield Exchange(
-                people=(p, q), begin=(i, j), stop=(len(a), len(b)),
-                cost=to_end + looks.worse((i, len(a)), (j, len(b))),
-            )  # fmt: skip
-            for k, m, second, wider in places[n + 1 : n + 1 + _AHEAD]:
-                if k < i or m < j or _leaves_nobody((i, k, len(a)), (j, m, len(b))):
+        found = list(_crossings(a, b, network, sure_a, sure_b, halved=sure is not None))
+        if not found:
+            continue
+        at = np.array([place[:4] for place in found])
+        costs = np.array([place[4] for place in found]) + _Looks(a, b, alike).worse(*at.T)
+        for (i, j, k, m, _), cost in zip(found, costs.tolist(), strict=True):
+            yield Exchange(people=(p, q), begin=(i, j), stop=(k, m), cost=cost)
+
+
+def _crossings(
+    a: list[int], b: list[int], network: Network, sure_a: _Sure, sure_b: _Sure, *, halved: bool
+) -> Iterator[tuple[int, int, int, int, float]]:
+    """(i, j, k, m, nats): that a[i:k] and b[j:m] change hands, and by how much worse that is but for looks.
+
+    halved: of the steps from track to track and of those from sure track to sure track half each.
+    """
+    places = list(_places(a, b, network, sure_a, sure_b))
+    for n, (i, j, first, wide) in enumerate(places):
+        yield i, j, len(a), len(b), (first + wide) / 2 if halved else first
+        for k, m, second, wider in places[n + 1 : n + 1 + _AHEAD]:
+            if k < i or m < j or _leaves_nobody((i, k, len(a)), (j, m, len(b))):
+                continue
+            steps = first + second if k > i and m > j else _handed((a, i, k), (b, j, m), network)
+            u, v, w, x = sure_a.count[i], sure_a.count[k], sure_b.count[j], sure_b.count[m]
+            if halved and (v > u or x > w):
+                if _leaves_nobody((u, v, len(sure_a.chain)), (w, x, len(sure_b.chain))):
                     continue
-                steps = first + second if k > i and m > j else _handed((a, i, k), (b, j, m), network)
-                u, v, w, x = sure_a.count[i], sure_a.count[k], sure_b.count[j], sure_b.count[m]
-                if sure is not None and (v > u or x > w):
-                    if _leaves_nobody((u, v, len(sure_a.chain)), (w, x, len(sure_b.chain))):
-                        continue
-                    both = v > u and x > w
-                    over = wide + wider if both else _handed((sure_a.chain, u, v), (sure_b.chain, w, x), network)
-                    steps = (steps + over) / 2
-                yield Exchange(
-                    people=(p, q), begin=(i, j), stop=(k, m), cost=steps + looks.worse((i, k), (j, m))
-                )  # fmt: skip
+                both = v > u and x > w
+                over = wide + wider if both else _handed((sure_a.chain, u, v), (sure_b.chain, w, x), network)
+                steps = (steps + over) / 2
+            yield i, j, k, m, steps
 
 
 def _leaves_nobody(of_a: tuple[int, int, int], of_b: tuple[int, int, int]) -> bool:
@@ -170,32 +181,30 @@ def _weight(alike: np.ndarray) -> np.ndarray:
     return np.minimum(np.diag(alike), 1.0)
 
 
-def _pooled(total: float, weight: float) -> float:
-    return total / weight if weight > 0 else 0.0
-
-
 class _Looks:
     """Likeness of two chains whatever stretches they exchange, from sums over rectangles (integral images)."""
 
     def __init__(self, a: list[int], b: list[int], alike: np.ndarray) -> None:
         both = [*a, *b]
-        own = alike[np.ix_(both, both)].copy()
+        own = alike[both][:, both]  # a third of the time of np.ix_
         weight = _weight(own)
         np.fill_diagonal(own, 0.0)
         self.split = len(a)
         self.total = np.zeros((len(both) + 1, len(both) + 1))
-        self.total[1:, 1:] = own.cumsum(0).cumsum(1)
+        np.cumsum(own, axis=0, out=own)
+        np.cumsum(own, axis=1, out=self.total[1:, 1:])
         self.weight = np.concatenate([[0.0], weight.cumsum()])
         self.now = self.of([(0, len(a))]) + self.of([(len(a), len(both))])
 
-    def worse(self, of_a: tuple[int, int], of_b: tuple[int, int]) -> float:
-        """Nats by which looks are worse when a[i:k] and b[j:m] change hands."""
+    def worse(self, i: np.ndarray, j: np.ndarray, k: np.ndarray, m: np.ndarray) -> np.ndarray:
+        """(E,) nats by which looks are worse when a[i:k] and b[j:m] change hands, of (E,) each."""
         n, end = self.split, len(self.weight) - 1
-        (i, k), (j, m) = of_a, (of_b[0] + n, of_b[1] + n)
-        return self.now - self.of([(0, i), (j, m), (k, n)]) - self.of([(n, j), (i, k), (m, end)])
+        j, m = j + n, m + n
+        return np.asarray(self.now - self.of([(0, i), (j, m), (k, n)]) - self.of([(n, j), (i, k), (m, end)]))
 
-    def of(self, parts: list[tuple[int, int]]) -> float:
+    def of(self, parts: Sequence[tuple[Places, Places]]) -> np.ndarray:
         """Nats for one person made of these stretches: of n(n - 1) / 2 pairs, n - 1 are independent."""
         t = self.total
-        total = sum(float(t[b, d] - t[a, d] - t[b, c] + t[a, c]) for a, b in parts for c, d in parts)
-        return _pooled(total, float(sum(self.weight[b] - self.weight[a] for a, b in parts)))
+        total = sum(t[b, d] - t[a, d] - t[b, c] + t[a, c] for a, b in parts for c, d in parts)
+        weight = np.asarray(sum(self.weight[b] - self.weight[a] for a, b in parts))
+        return np.asarray(np.divide(total, weight, out=np.zeros(weight.shape), where=weight > 0))

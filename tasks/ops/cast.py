@@ -86,7 +86,7 @@ def choose(
     if not len(anchors):
         anchors = np.arange(len(large))
     clear = np.isin(np.arange(len(large)), anchors)
-    told = np.where(np.outer(clear, clear), by_facing(large, poses, shot.fps, costs.facing), 0.0)
+    told = by_facing(large, clear, poses, shot.fps, costs.facing)
     if watched.points is not None:
         told += carried(large, watched.points, shot.fps, costs.points)
     network = network_of(large, shot.frames, shot.fps, shot.size, costs, clear, told)

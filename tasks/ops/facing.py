@@ -24,6 +24,7 @@ _NOSE, _SHOULDERS, _HIPS = "nose", ("left_shoulder", "right_shoulder"), ("left_h
 _CLEAR = 0.4  # share of a box that must be free: in a covered one the pose may be the other's
 _LEAST = 2  # frames in which the head must be seen
 _LEAST_TORSO = 5.0  # pixels
+_REMEMBERED = 7.0  # times `fade_s`, after which less than a thousandth of it is left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +41,28 @@ class FacingScales:
     score: float = 0.3  # of keypoints that count
 
 
-def by_facing(tracks: Sequence[Track], poses: Poses, fps: float, scales: FacingScales) -> np.ndarray:
-    """(N, N) nats for the second track being the same person as the first, next seen; 0 where a head was not seen.
+def by_facing(tracks: Sequence[Track], clear: np.ndarray, poses: Poses, fps: float, scales: FacingScales) -> np.ndarray:
+    """(N, N) nats for the second track being the same person as the first, next seen; 0 where a head was not seen, or
+    all but forgotten in between.
 
-    Where this clip's people turn faster than others do, or their poses tremble more, it counts in proportion less.
+    clear (N,) bool: tracks that were seen clearly; only such are asked. Where this clip's people turn faster than
+    others do, or their poses tremble more, it counts in proportion less.
     """
     nose = nose_places(poses, scales)
-    last = np.array([_end(track, nose, fps, scales, 1) for track in tracks])
-    first = np.array([_end(track, nose, fps, scales, -1) for track in tracks])
-    wait_s = np.array([track.start for track in tracks])[None] - np.array([track.stop for track in tracks])[:, None]
-    gone = np.abs(first[None] - last[:, None]) / max(_restless(tracks, nose, fps) / scales.steady, 1.0)
-    nats = scales.weight * np.log(scales.even / (scales.least + gone))
-    return np.nan_to_num(nats * np.exp(-np.maximum(wait_s / fps, 0.0) / scales.fade_s))
+    asked = np.flatnonzero(clear).tolist()
+    last, first = np.full(len(tracks), np.nan), np.full(len(tracks), np.nan)
+    for i in asked:
+        last[i], first[i] = _end(tracks[i], nose, fps, scales, 1), _end(tracks[i], nose, fps, scales, -1)
+    fast = max(_restless(tracks, nose, fps) / scales.steady, 1.0)
+    begin = np.array([track.start for track in tracks])
+    out = np.zeros((len(tracks), len(tracks)))
+    for i in asked:
+        wait_s = (begin - tracks[i].stop) / fps
+        near = np.flatnonzero((wait_s >= 0) & (wait_s <= _REMEMBERED * scales.fade_s) & np.isfinite(first))
+        gone = np.abs(first[near] - last[i]) / fast
+        nats = scales.weight * np.log(scales.even / (scales.least + gone))
+        out[i, near] = np.nan_to_num(nats * np.exp(-wait_s[near] / scales.fade_s))
+    return out
 
 
 def nose_places(poses: Poses, scales: FacingScales) -> np.ndarray:

@@ -79,8 +79,10 @@ def to_people(chains: Sequence[Sequence[int]], alike: np.ndarray) -> np.ndarray:
     out = np.zeros((len(chains), len(alike)))
     looked = np.diag(alike) > 0
     for k, chain in enumerate(chains):
-        for i in np.flatnonzero(looked):
-            others = [j for j in chain if j != i and looked[j]]
-            if others:
-                out[k, i] = float(alike[i, others].mean())
+        own = np.array([j for j in chain if looked[j]], int)
+        total, others = alike[:, own].sum(1), np.full(len(alike), len(own))
+        total[own] -= alike[own, own]
+        others[own] -= 1
+        known = looked & (others > 0)
+        out[k, known] = total[known] / others[known]
     return out

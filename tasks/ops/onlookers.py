@@ -215,7 +215,7 @@ def _slipped(
     """Of these tracks (N,) those that lie on an onlooker for a while: somebody was followed past them, and lost."""
     out: dict[int, tuple[np.ndarray, str]] = {}
     least = max(round(_THERE_S * fps), 2)
-    for i in np.flatnonzero(others).tolist():
+    for i in np.flatnonzero(others).tolist() if looking else ():
         box = rows.box[rows.track == i]
         for place, why in looking:
             there = opened(iou(box, place.box[None])[:, 0] >= _THERE, least)
