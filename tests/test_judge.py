@@ -1,4 +1,4 @@
-"""Scores, rules and the reference frame over drawn people: every verdict has its reason, figure and limit."""
+"""Scores and rules over drawn people: every verdict has its reason, figure and limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from datasets.masks import Masks
 from datasets.records import Event, People
-from tasks.ops.picture_scores import look, reference_frame
+from tasks.ops.picture_scores import look
 from tasks.ops.rules import IDENTITY_RULES, Limits, Subject
 from tasks.ops.rules import judge as verdict_of
 from tasks.ops.scores import ABOUT, Measures, measure, stranger_spans, unsure_spans
@@ -356,58 +356,3 @@ def test_jitter_and_steadiness_see_noise_and_not_motion() -> None:
     fast = (Figure(start=(0.05, 0.9), stop=(0.95, 0.9)), DUET[1])
     assert judged(fast)[2].jitter.max() < 0.01
     assert judged(fast, change=trembling)[2].jitter.min() > 0.05
-
-
-def test_sharpness_knows_focus_and_is_blind_to_contrast() -> None:
-    people, frames = draw_clip(DUET, frames=3)
-    sharp, soft = look(frames, people).sharpness, look(blurred(frames), people).sharpness
-    pale = look([(f * 0.5 + 60).astype(np.uint8) for f in frames], people).sharpness
-    assert (soft < sharp / 10).all()
-    assert np.allclose(pale, sharp, rtol=0.15)
-
-
-@pytest.mark.parametrize("count", [2, 4])
-def test_a_video_of_other_length_than_its_people_is_a_fault(count: int) -> None:
-    people, frames = draw_clip(DUET, frames=3)
-    with pytest.raises(ValueError, match="want 3 frames"):
-        look((frames * 2)[:count], people)
-
-
-@pytest.mark.parametrize(
-    ("figures", "good"),
-    [
-        pytest.param(CROSSING, lambda t: not 17 <= t <= 33, id="not where one hides the other"),
-        pytest.param(
-            (DUET[0], dataclasses.replace(DUET[1], seen=(30, 50))), lambda t: t >= 30, id="when the second has come"
-        ),
-        pytest.param(
-            (Figure(start=(-0.4, 0.9), stop=(0.3, 0.9)), DUET[1]), lambda t: t >= 30, id="when both are in the picture"
-        ),
-        pytest.param(
-            (
-                Figure(start=(-0.12, 0.9), stop=(0.3, 0.9)),
-                DUET[1],
-                Figure(start=(0.5, 0.9), stop=(0.5, 0.9), seen=(12, 15)),
-            ),
-            lambda t: t >= 25,
-            id="a passer-by of three frames does not decide",
-        ),
-    ],
-)
-def test_the_reference_frame_shows_everyone(figures: Sequence[Figure], good: Callable[[int], bool]) -> None:
-    people, frames = draw_clip(figures)
-    assert good(reference_frame(people, look(frames, people).sharpness))
-
-
-def test_the_reference_frame_avoids_blur_and_doubt() -> None:
-    people, frames = draw_clip((Figure(), Figure(start=(0.7, 0.9), stop=(0.7, 0.9))))
-    doubted = with_confidence(0, 0, 40, 0.1)(people)
-    assert reference_frame(doubted, look(frames, doubted).sharpness) >= 40
-    soft = blurred(frames)
-    mixed = [frames[t] if t == 17 else soft[t] for t in range(50)]
-    assert reference_frame(people, look(mixed, people).sharpness) == 17
-
-
-def test_nobody_has_a_reference_frame_too() -> None:
-    people = nobody(draw_clip(DUET, frames=10)[0])
-    assert reference_frame(people, np.zeros((0, 10), np.float32)) == 5
