@@ -98,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     _word(words, "accept", "everyone keeps who they are: into the shards")
     _word(words, "reject", "leave the clip out")
     swap = _word(words, "swap", "two people are exchanged from a frame on")
-    swap.add_argument("people", type=int, nargs=2, metavar=("A", "B"), help="numbers of people, from 1")
+    for name in ("A", "B"):  # one at a time: argparse cannot name two of one argument when they are missing
+        swap.add_argument("people", type=int, action="append", metavar=name, help="number of a person, from 1")
     swap.add_argument("--from", dest="start", type=int, required=True, metavar="FRAME", help="the first frame, from 0")
     swap.add_argument("--to", dest="stop", type=int, metavar="FRAME", help="one past the last (default: the end)")
     drop = _word(words, "drop", "a person is not one of the people: take them out")
