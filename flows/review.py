@@ -73,15 +73,18 @@ def _command(arguments: argparse.Namespace) -> str:
     if arguments.json:
         return json.dumps(to_plain(word))
     named = f" --corrections {arguments.corrections}" if arguments.corrections else ""
-    return f"{_said(word)}: line {word.nth + 1} of {file}. The next build with --out {arguments.out}{named} heeds it"
+    words = read_corrections(file)
+    line = 1 + [one.id for one in words].index(word.id)  # not nth: a takedown may have taken lines out above it
+    return f"{_said(word, words)}: line {line} of {file}. The next build with --out {arguments.out}{named} heeds it"
 
 
 def _say(arguments: argparse.Namespace, words: tuple[Correction, ...]) -> Correction:
     return undo(arguments, words) if arguments.word == "undo" else say(arguments, standing(words))
 
 
-def _said(word: Correction) -> str:
-    return f"{word.key}: {phrase(word)}"
+def _said(word: Correction, words: Sequence[Correction]) -> str:
+    back = next((f" of {phrase(one)}" for one in words if one.id == word.undoes), "")
+    return f"{word.key}: {phrase(word)}{back}"
 
 
 def _parser() -> argparse.ArgumentParser:

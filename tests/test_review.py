@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.corrections import FILE, read_corrections
+from datasets.corrections import FILE, read_corrections, remove_corrections
 from datasets.records import Event
 from datasets.verify import verify
 from tasks import judge
@@ -187,6 +187,15 @@ def test_a_rejected_clip_is_gone_and_comes_back(drawn: DrawnRun, review: Callabl
     assert verdicts(drawn.out) == {first: "review", second: "review"}
     drawn.elsewhere(tmp_path / "again").build()
     assert made(drawn.out) == before
+
+
+def test_an_undo_says_what_it_took_back_and_every_word_its_line(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    first, second = drawn.keys
+    assert review(drawn.out, "accept", second).code == 0
+    assert review(drawn.out, "swap", first, 1, 2, "--from", HALF).code == 0
+    assert f"{first}: undo of swap 1 2 from frame {HALF}: line 3 of " in review(drawn.out, "undo", "--last").out
+    assert remove_corrections(drawn.out / FILE, lambda word: word.key == first) == 2
+    assert f"{second}: undo of accept: line 2 of " in review(drawn.out, "undo", second).out
 
 
 def test_undone_words_leave_the_bytes_of_none(tmp_path: Path, review: Callable[..., Said]) -> None:
