@@ -103,8 +103,8 @@ def _row(text: str, place: Place) -> list[float]:
     if not 6 <= len(words) <= 10:
         raise place.wrong(f"6 to 10 columns ({FORM})", text.strip())
     value = [_number(word, place.field(COLUMNS[i] if i < 9 else f"column {i + 1}")) for i, word in enumerate(words)]
-    frame = _whole(value[0], place.field("frame"), f"a frame of 1 to {MAX_FRAME}", 1, MAX_FRAME)
-    number = _whole(value[1], place.field("id"), "-1 (no id), or an id of 0 or more", NO_ID, MAX_ID)
+    frame = _whole(words[0], place.field("frame"), f"a frame of 1 to {MAX_FRAME}", 1, MAX_FRAME)
+    number = _whole(words[1], place.field("id"), "-1 (no id), or an id of 0 or more", NO_ID, MAX_ID)
     for i in range(2, 6):
         if abs(value[i]) > MAX_COORDINATE:
             raise place.field(COLUMNS[i]).wrong(f"pixels within +-{MAX_COORDINATE:.0f}", words[i])
@@ -131,7 +131,8 @@ def _number(word: str, place: Place) -> float:
     return value
 
 
-def _whole(value: float, place: Place, want: str, low: int, high: int) -> float:
+def _whole(word: str, place: Place, want: str, low: int, high: int) -> float:
+    value = _number(word, place)
     if value != int(value) or not low <= value <= high:
-        raise place.wrong(want, value)
+        raise place.wrong(want, word)
     return value

@@ -126,9 +126,10 @@ def _fits(record: Boxes | Keypoints | MaskTracks, source: Source, frame: Frame, 
     """Hold frames and pixels to the video."""
     last = int(max(record.frame.max(initial=0), getattr(record, "annotated", record.frame).max(initial=0)))
     if last >= source.decoded:
+        base = 1 if file.lower().endswith(".mot.txt") else 0  # as its writer counts
         raise PerceptionError(
-            f"{file}: want frames of the video, 0 to {source.decoded - 1}, got {last}; frames count from 0 (in "
-            "MOTChallenge text from 1), every frame of the file that the decoder gives"
+            f"{file}: want frames of the video, {base} to {source.decoded - 1 + base}, got {last + base}; here frames "
+            f"count from {base}, every frame of the file that the decoder gives"
         )
     if place(record.size, frame, frame.upright) is None:
         raise PerceptionError(

@@ -249,7 +249,16 @@ def _smaller(people: People, i: int) -> np.ndarray:
     [
         pytest.param("two.mot.txt", "1,1,5,5,-3,4\n", "two.mot.txt, line 1, w, h: want", id="a bad line"),
         pytest.param(
-            "two.mot.txt", "51,1,5,5,3,4\n", r"want frames of the video, 0 to 49, got 50", id="beyond the end"
+            "two.mot.txt",
+            "51,1,5,5,3,4\n",
+            r"want frames of the video, 1 to 50, got 51; here frames count from 1",
+            id="beyond the end, as MOTChallenge counts",
+        ),
+        pytest.param(
+            "two.coco.json",
+            json.dumps({"images": [{"id": 7, "frame_id": 50}], "annotations": [{"image_id": 7, "bbox": [1, 1, 9, 9]}]}),
+            "want frames of the video, 0 to 49, got 50; here frames count from 0",
+            id="beyond the end, as COCO counts",
         ),
         pytest.param(
             "two.coco.json",
