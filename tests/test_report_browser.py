@@ -304,14 +304,14 @@ def test_commands_to_copy_beside_each_clip(browser: Browser, folder: Path, tmp_p
     """As of footage, moved to a folder whose name a shell would take apart."""
     moved = tmp_path / "my out's" / "report"
     shutil.copytree(folder, moved)
-    list_anew(moved, [clip | {"exact": False} for clip in listed(moved)])
+    list_anew(moved, [clip | {"exact": False, "said": ["kind 2 robot"]} for clip in listed(moved)])
     out = str(moved.parent).replace("'", "'\\''")
     for seen in open_page(browser, moved, permissions=["clipboard-read", "clipboard-write"]):
         card = seen.page.locator(".card.review").first
         card.scroll_into_view_if_needed()
         key = card.get_attribute("data-key")
         command = f"python -m flows.review '{out}'"
-        assert card.locator(".saying code").all_inner_texts() == [
+        assert card.locator(".say:not(.seldom) code").all_inner_texts() == [
             f"{command} accept {key}",
             f"{command} reject {key}",
             f"{command} swap {key} 1 2 --from 12",
@@ -327,9 +327,18 @@ def test_commands_to_copy_beside_each_clip(browser: Browser, folder: Path, tmp_p
         assert seen.page.evaluate("navigator.clipboard.readText()") == f"{command} accept {key}"
         assert card.locator(".copy").first.inner_text() == "Copied"
         accepted = seen.page.locator(".card.accepted").first
-        assert not accepted.locator(".say").is_visible()
+        assert not accepted.locator(".say").first.is_visible()
         accepted.locator("summary").click()
-        assert accepted.locator(".say").is_visible()
+        assert accepted.locator(".say").first.is_visible()
+        key = accepted.get_attribute("data-key")
+        told = accepted.locator(".say.seldom .saying").all()
+        assert [(one.locator("span").inner_text(), one.locator("code").inner_text()) for one in told] == [
+            ("1 is not one of the people", f"{command} drop {key} 1"),
+            ("1 is a robot", f"{command} kind {key} 1 robot"),
+            ("2 is not one of the people", f"{command} drop {key} 2"),
+            ("2 is a human", f"{command} kind {key} 2 human"),
+            ("take back what was said last", f"{command} undo {key}"),
+        ]
 
 
 A_OR_B = "two exchanged from the frame shown: write their numbers for A and B"
@@ -373,7 +382,7 @@ def test_of_three_the_two_that_are_doubted_are_offered(
     told = [{"people": who, "frame": frame} for who, frame in places]
     list_anew(copy, [trio | {"exact": False, "verdict": "review", "places": told}])
     for seen in open_page(browser, copy):
-        lines = seen.page.locator(".card .saying").all()
+        lines = seen.page.locator(".card .say:not(.seldom) .saying").all()
         swaps = [(one.locator("span").inner_text(), one.locator("code").inner_text()) for one in lines[2:]]
         command = f"python -m flows.review {copy.parent} swap {trio['key']} "
         assert swaps == [(about, command + words) for about, words in says]
@@ -381,7 +390,7 @@ def test_of_three_the_two_that_are_doubted_are_offered(
 
 def test_people_that_are_known_exactly_cannot_be_exchanged(opened: Opened) -> None:
     texts = opened.page.locator(".card.review").first.locator(".saying code").all_inner_texts()
-    assert [text.split()[-2] for text in texts] == ["accept", "reject"]
+    assert [text.split()[-2] for text in texts] == ["accept", "reject"], "nor dropped, nor called robots"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -113,7 +113,7 @@
       time,
       ...(clip.verdict === "review" ? [say.box] : []),
       el("div", { class: "numbers" }, HEAD.map((name) => el("span", { title: D.run.scores[name] }, `${HEAD_NAMES[name]} `, el("b", null, figure(clip.scores[name]))))),
-      el("details", null, el("summary", null, "All scores, people, provenance"), ...(clip.verdict === "review" ? [] : [say.box]), more));
+      el("details", null, el("summary", null, "All scores, people, provenance, further commands"), ...(clip.verdict === "review" ? [] : [say.box]), say.seldom, more));
     return card;
   };
 

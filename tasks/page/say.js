@@ -52,7 +52,18 @@
     return told.size === 1 ? pairs[0].people : ["A", "B"];
   }
 
-  /** The box of a clip's commands; `at(seconds)` tells it which frame the video shows. */
+  /** What is seldom said, of single people and of what was said before. */
+  function seldom(clip) {
+    const lines = clip.exact ? [] : clip.people.flatMap(({ kind }, p) => {
+      const other = kind === "robot" ? "human" : "robot";
+      const drop = clip.people.length > 1 ? [line(`${p + 1} is not one of the people`, `drop ${clip.key} ${p + 1}`)] : [];
+      return [...drop, line(`${p + 1} is a ${other}`, `kind ${clip.key} ${p + 1} ${other}`)];
+    });
+    if (clip.said.length) lines.push(line("take back what was said last", `undo ${clip.key}`));
+    return el("div", { class: "say seldom" }, ...lines);
+  }
+
+  /** The boxes of a clip's commands; `at(seconds)` tells them which frame the video shows. */
   D.say = function (clip) {
     const last = clip.frames - 1;
     const box = el("div", { class: "say" },
@@ -71,6 +82,6 @@
       box.append(here);
       at = (seconds) => here.say(words(Math.floor(seconds * clip.fps + 0.01)));
     }
-    return { box, at };
+    return { box, seldom: seldom(clip), at };
   };
 })(window.DUET);
