@@ -74,6 +74,7 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Raise UsageError for options that cannot be, before anything is begun."""
+    _check_suite(arguments)
     if arguments.seed < 0:
         raise UsageError(f"--seed {arguments.seed}: want 0 or more, got {arguments.seed}")
     if not 1 <= arguments.workers <= MAX_WORKERS:
@@ -84,6 +85,21 @@ def _check(arguments: argparse.Namespace) -> None:
         folder = getattr(arguments, option)
         if folder is not None and not Path(folder).is_dir():
             raise UsageError(f"--{option} {folder}: want a folder, got no such folder")
+
+
+def _check_suite(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for an option that changes nothing in this suite: its figures would be taken for others."""
+    for option, suite, given in (
+        ("--data", "tud", arguments.data is not None),
+        ("--stressed", "crossings", arguments.stressed is not None),
+        ("--clips", "crossings", arguments.clips is not None),
+        ("--ids-only", "crossings", arguments.ids_only),
+        ("--set", "crossings", bool(arguments.settings)),
+    ):
+        if given and suite != arguments.suite:
+            raise UsageError(
+                f"{option}: want it with --suite {suite}, got it with --suite {arguments.suite}; leave it out"
+            )
 
 
 def _out(arguments: argparse.Namespace) -> Path:
@@ -164,12 +180,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", metavar="DIR", help="where weights are looked for first; then the cache, then the network")
     add("--store", metavar="DIR", default=STORE, help=f"artifacts that later runs reuse (default: {STORE})")
     add("--workers", type=int, default=cores(), metavar="N", help="worker processes (default: one a core)")
-    add("--stressed", type=int, metavar="N", help=f"clips with worse detections (default: {STRESSED}, with --quick 0)")
+    add(
+        "--stressed",
+        type=int,
+        metavar="N",
+        help=f"crossings: clips with worse detections (default: {STRESSED}, with --quick 0)",
+    )
     add("--clips", metavar="DIR", help="crossings: clips that were filmed before, a folder each, in place of new ones")
     add("--ids-only", action="store_true", help="crossings: leave out the figures of masks that take time")
     add(
         "--set", dest="settings", action="append", default=[], metavar="STAGE.FIELD=VALUE",
-        help="change a setting of the preset light",
+        help="crossings: change a setting of the preset light",
     )  # fmt: skip
     return parser
 

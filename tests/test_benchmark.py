@@ -40,6 +40,14 @@ USAGE = [
     pytest.param(["--set", "bind.tuch=1"], ["did you mean bind.touch"], id="unknown setting"),
     pytest.param(["--clips", "empty"], ["--clips empty", "crossing.json", "got none"], id="no clips"),
     pytest.param(["--out", "full"], ["--out full", "letter.txt"], id="OUT with other files"),
+    pytest.param(["--data", "bad"], ["--data: want it with --suite tud", "--suite crossings"], id="data of tud"),
+    *(
+        pytest.param(
+            ["--suite", suite, *option], [f"{option[0]}: want it with --suite crossings"], id=f"{option[0]}, {suite}"
+        )
+        for suite in ("faults", "tud")
+        for option in (["--set", "bind.touch=0.2"], ["--stressed", "0"], ["--clips", "empty"], ["--ids-only"])
+    ),
     pytest.param(["--suite", "tud"], ["--data DIR", "TUD-Campus"], id="tud without data"),
     pytest.param(["--suite", "tud", "--data", "empty"], ["gt.txt and test.txt", "got none"], id="no sequences"),
     pytest.param(["--suite", "tud", "--data", "bad"], ["one/gt.txt: line 1", "hello"], id="text that is no MOT"),
