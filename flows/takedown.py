@@ -175,9 +175,9 @@ def _remove(scene: Scene, doomed: Doomed, gone: Sequence[Made], *, write: bool) 
     removed, refusals = Removed(), doomed.refusals()
     if write:
         removed.words = remove_corrections(scene.words, lambda word: doomed.key(word.key))
-        removed.report = cut_report(scene.out, doomed.sample, doomed.reject, refusals)
     else:
         removed.words = sum(doomed.key(word.key) for word in read_corrections(scene.words))
+    removed.report = cut_report(scene.out, doomed.sample, doomed.reject, refusals, write=write)
     cut_versions(scene.out, doomed, removed, write=write)
     cut_dataset(scene.out, doomed, removed, write=write)
     if write:
@@ -261,7 +261,9 @@ def _undo(out: Folder, given: Sequence[str], as_json: bool, stdout: TextIO) -> i
 
 def told_of(out: str, found: Sequence[Takedown], removed: Removed, dry: bool) -> str:
     """For people."""
-    lines = [f"{one.id}  {', '.join(one.names) or 'never seen here'}  {one.sha256[:16]}" for one in found]
+    named = [f"{', '.join(one.names) or 'never seen here'}  {one.sha256[:16]}" for one in found]
+    # A takedown that is not begun has no id yet.
+    lines = named if dry else [f"{one.id}  {name}" for one, name in zip(found, named, strict=True)]
     would = "would go" if dry else "gone"
     lines.append(f"{out}: {counted(len(removed.clips), 'clip')} {would}; generation {removed.generation}")
     lines += [f"- {key}" for key in removed.clips]

@@ -133,8 +133,7 @@ def cut_dataset(folder: Folder, doomed: Doomed, removed: Removed, *, write: bool
     removed.rejects += len(rejects) - len(kept)
     touched = {row["shard"] for row in rows if row["key"] not in stay}
     if not write:
-        removed.shards_removed, removed.shards_rewritten = _forecast(touched, stay)
-        removed.bytes += sum(row["size"] for row in rows if row["key"] not in stay)
+        _forecast(info, rows, stay, removed)
         return
     shards, placed = _shards(folder, info, touched, stay, removed)
     out = [
@@ -225,10 +224,13 @@ def _row(row: Row, at: tuple[str, int, int] | None, doomed: Doomed) -> Row:
     return {**row, **moved}
 
 
-def _forecast(touched: set[str], stay: Mapping[str, Row]) -> tuple[int, int]:
-    """How many shards would go, and how many would be written anew."""
-    left = touched & {row["shard"] for row in stay.values()}
-    return len(touched) - len(left), len(left)
+def _forecast(info: index.DatasetInfo, rows: Sequence[Row], stay: Mapping[str, Row], removed: Removed) -> None:
+    """How many shards would go, how many would be written anew, and what that would save."""
+    gone = [row for row in rows if row["key"] not in stay]
+    touched, left = {row["shard"] for row in gone}, {row["shard"] for row in stay.values()}
+    removed.shards_removed, removed.shards_rewritten = len(touched - left), len(touched & left)
+    removed.bytes += sum(one.bytes for one in info.shards if one.path in touched - left)
+    removed.bytes += sum(row["size"] for row in gone if row["shard"] in left)
 
 
 def sweep_out(folder: Folder) -> None:

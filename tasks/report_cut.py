@@ -20,8 +20,10 @@ def cut_report(
     clip_goes: Callable[[Mapping[str, Any]], bool],
     reject_goes: Callable[[Mapping[str, Any]], bool],
     refusals: Sequence[Reject],
+    *,
+    write: bool = True,
 ) -> int:
-    """Take clips and rejects out of the page, and put the refusals in; how many clips went.
+    """Take clips and rejects out of the page, and put the refusals in; how many clips went, or, unless `write`, would.
 
     Media of clips that the page does not list go too, so that a cut which was killed is finished by the next. A page
     that is damaged, or of another release, is removed whole: the next build writes it.
@@ -39,9 +41,11 @@ def cut_report(
         run["funnel"] = [asdict(step) for step in steps]
         listed = {f"{REPORT}/{clip['folder']}" for clip in kept}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        for name in names:
+        for name in names if write else ():
             folder.remove(name)
         return 0
+    if not write:
+        return len(clips) - len(kept)
     for name, value in (("clips", kept), ("rejects", turned), ("run", run)):
         _write(folder, name, value)
     for name in names:

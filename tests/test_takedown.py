@@ -188,6 +188,8 @@ def test_a_dry_run_says_the_same_and_changes_nothing(place: Path, capfd: pytest.
     assert {name: data for name, data in tree(place).items() if not name.endswith(".lock")} == {
         name: data for name, data in before.items() if not name.endswith(".lock")
     }
+    assert main([*command, "--dry-run"]) == 0
+    assert capfd.readouterr().out.startswith(f"a.mp4  {sha_of('a.mp4')[:16]}\n"), "it has no id yet"
     assert main([*command, "--json"]) == 0
     real = json.loads(capfd.readouterr().out)
     for name in (
@@ -200,8 +202,11 @@ def test_a_dry_run_says_the_same_and_changes_nothing(place: Path, capfd: pytest.
         "rejects",
         "shards_rewritten",
         "shards_removed",
+        "bytes",
+        "report",
     ):
         assert dry[name] == real[name], name
+    assert real["report"] == 1
 
 
 def test_without_the_store_the_file_itself_tells(place: Path, tmp_path: Path) -> None:
