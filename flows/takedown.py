@@ -74,6 +74,11 @@ def _command(arguments: argparse.Namespace, stdout: TextIO) -> int:
     try:
         if arguments.list:
             return _list(out, arguments.json, stdout)
+        if arguments.store and not _there(arguments.store):
+            raise UsageError(
+                f"--store {arguments.store}: want the store that the dataset was built with, got no such folder; "
+                "check the path, or leave it out where the store is gone"
+            )
         with building(arguments.out):
             if arguments.undo:
                 return _undo(out, arguments.sources, arguments.json, stdout)
@@ -183,6 +188,7 @@ def _remove(scene: Scene, doomed: Doomed, gone: Sequence[Made], *, write: bool) 
     if write:
         sweep_out(scene.out)
     if scene.store is None:
+        removed.store = False
         return removed
     removed.artifacts = len(gone)
     removed.artifact_bytes = remove(scene.store, gone) if write else sum(sum(one.files.values()) for one in gone)
@@ -279,6 +285,8 @@ def told_of(out: str, found: Sequence[Takedown], removed: Removed, dry: bool) ->
     lines.append(
         f"store    {counted(removed.artifacts, 'artifact')}, {counted(removed.artifact_bytes, 'byte')}; "
         f"{counted(removed.notes, 'note')}"
+        if removed.store
+        else "store    not found: what was made from it stays there; name the store with --store DIR"
     )
     if removed.remade:
         lines.append(f"damaged  {', '.join(removed.remade)}: lay in a damaged shard; the next build makes them anew")

@@ -80,6 +80,7 @@ class Removed:
     versions: list[int] = field(default_factory=list)
     words: int = 0  # of a person, about the clips
     report: int = 0  # clips on the page
+    store: bool = True  # whether there was a store to take artifacts from
     artifacts: int = 0
     artifact_bytes: int = 0
     notes: int = 0

@@ -222,6 +222,18 @@ def test_without_the_store_the_file_itself_tells(place: Path, tmp_path: Path) ->
     assert list(standing(open_folder(place / "out"))) == [sha_of("kick.npz")]
 
 
+def test_where_no_store_is_found_it_says_that_artifacts_stay(
+    place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)  # no out/.store here
+    assert main([str(place / "out"), "a.mp4"]) == 0
+    assert "\nstore    not found: what was made from it stays there" in capfd.readouterr().out
+    assert main([str(place / "out"), "a.mp4", "--store", "store", "--json"]) == 0, "and they can be taken afterwards"
+    told = json.loads(capfd.readouterr().out)
+    assert told["store"] and told["artifacts"] > 0
+    assert traces(place, "a.mp4") == []
+
+
 def test_a_damaged_shard_gives_what_it_can(place: Path) -> None:
     shared = {FOOTAGE[2].clip.key, DUETS[0].clip.key}
     (name,) = (name for name, inside in shards_of(place / "out").items() if set(inside) == shared)
@@ -289,6 +301,7 @@ def test_killed_at_any_moment_the_same_command_ends_it(
         (["12"], "want a source of this dataset"),
         ([], "nothing was left unfinished"),
         (["a.mp4", "--undo"], "want a takedown that stands"),
+        (["a.mp4", "--store", "mistyped"], "--store mistyped: want the store that the dataset was built with"),
     ],
 )
 def test_what_cannot_be_taken_down_is_said(
