@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+from prefect.context import refresh_global_settings_context
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.command import tell
@@ -53,13 +54,27 @@ def prefect_api(*, remote: bool = False) -> Iterator[str]:
 
         try:
             _wait(server, address, log)
-            # Worker processes read the environment; this process has its settings already.
-            os.environ["PREFECT_API_URL"] = address
-            with temporary_settings({PREFECT_API_URL: address}), watched(address, tell, revive=revive):
+            with _in_force(address), watched(address, tell, revive=revive):
                 yield address
         finally:
-            os.environ.pop("PREFECT_API_URL", None)
             _stop(server)
+
+
+@contextlib.contextmanager
+def _in_force(address: str) -> Iterator[None]:
+    """The address as PREFECT_API_URL here, in worker processes, and in every thread of Prefect's own.
+
+    Processes read the environment. A thread that Prefect starts without a context of ours, such as the one that takes
+    events from the process pool, reads the settings of the whole process: where these name no server it starts another.
+    """
+    os.environ["PREFECT_API_URL"] = address
+    refresh_global_settings_context()
+    try:
+        with temporary_settings({PREFECT_API_URL: address}):
+            yield
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        refresh_global_settings_context()
 
 
 def _check(address: str) -> None:
