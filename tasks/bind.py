@@ -27,7 +27,7 @@ from tasks.ops.onlookers import OnlookerLimits
 from tasks.ops.point_tracks import follow_points, watched
 from tasks.ops.tracks import Track
 
-VERSION = 20
+VERSION = 21
 NEVER = 2.0  # an intersection over union that no boxes have
 
 

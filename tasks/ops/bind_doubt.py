@@ -50,24 +50,31 @@ def left_open(
 
 
 def alternatives(
-    chains: list[list[int]], network: Network, alike: np.ndarray, sure: np.ndarray, least: int = 1
+    chains: list[list[int]],
+    network: Network,
+    alike: np.ndarray,
+    sure: np.ndarray,
+    least: int = 1,
+    told: np.ndarray | None = None,
 ) -> list[list[tuple[list[float], ...]]]:
     """For each chain and each step of it from track to track: the nats by which what could stand there instead is
     worse, in three views: exchanges of all tracks; of the sure ones alone, which the fragments between them may forbid;
     and that one person goes there and another comes.
 
-    sure (N,) bool: tracks that were seen clearly; least: frames from which an exchange counts.
+    sure (N,) bool: tracks that were seen clearly; least: frames from which an exchange counts; told (K, N): how many of
+    a track's frames do when it goes to another, of `bind_shared.tellable`; all, when not given.
     """
     out: list[list[tuple[list[float], ...]]] = [[([], [], []) for _ in chain[1:]] for chain in chains]
     for one in exchanges(chains, network, alike, sure):
-        if handed_frames(chains, one, network) >= least:
+        if handed_frames(chains, one, network, told) >= least:
             for person, at in _ends(one, chains):
                 out[person][at - 1][0].append(one.cost)
     seen = [p for p, chain in enumerate(chains) if sure[chain].any()]
     place = [[k for k, i in enumerate(chains[p]) if sure[i]] for p in seen]
     clear = [[chains[p][k] for k in at] for p, at in zip(seen, place, strict=True)]
+    theirs = None if told is None else told[seen]
     for one in exchanges(clear, network, alike):
-        if handed_frames(clear, one, network) >= least:
+        if handed_frames(clear, one, network, theirs) >= least:
             for person, at in _ends(one, clear):
                 for step in range(place[person][at - 1], place[person][at]):
                     out[seen[person]][step][1].append(one.cost)

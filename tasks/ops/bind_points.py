@@ -36,7 +36,7 @@ class PointScales:
     least: int = 5  # points, of fewer no track is cut
     # Share of a track's points before or after a frame, whichever are fewer, that lie on it on both sides: of less it
     # may be somebody else who steps before the other, whatever the box does. At least `many` before and after.
-    broken: float = 0.15
+    broken: float = 0.2
     many: int = 40
 
 

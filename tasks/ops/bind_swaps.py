@@ -117,10 +117,16 @@ def settle(
     return chains
 
 
-def handed_frames(chains: list[list[int]], one: Exchange, network: Network) -> int:
-    """Frames of the longer of both stretches that change hands."""
-    parts = [chains[p][a:b] for p, a, b in zip(one.people, one.begin, one.stop, strict=True)]
-    return max(int((network.stop[part] - network.first[part]).sum()) for part in parts)
+def handed_frames(chains: list[list[int]], one: Exchange, network: Network, told: np.ndarray | None = None) -> int:
+    """Frames of the longer of both stretches that change hands.
+
+    told (K, N): of `bind_shared.tellable`, for the people of the chains; then those alone in which it could be seen.
+    """
+    (p, q), (i, j), (k, m) = one.people, one.begin, one.stop
+    given, taken = chains[p][i:k], chains[q][j:m]
+    if told is not None:
+        return max(int(told[q, given].sum()), int(told[p, taken].sum()))
+    return max(int((network.stop[part] - network.first[part]).sum()) for part in (given, taken))
 
 
 class _Sure:

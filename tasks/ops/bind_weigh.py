@@ -14,6 +14,7 @@ import numpy as np
 from tasks.ops.bind_assign import Problem, assign
 from tasks.ops.bind_cost import Costs, Network
 from tasks.ops.bind_doubt import alternatives, left_open, probability
+from tasks.ops.bind_shared import tellable
 from tasks.ops.bind_solve import cover
 from tasks.ops.bind_swaps import settle
 from tasks.ops.colour_looks import ColourLooks, by_colours
@@ -76,15 +77,21 @@ def anchored(network: Network, alike: np.ndarray, *, person: float, people: int 
 
 
 def weighed(
-    chains: list[list[int]], network: Network, alike: np.ndarray, clear: np.ndarray, fps: float
+    chains: list[list[int]],
+    tracks: Sequence[Track],
+    network: Network,
+    alike: np.ndarray,
+    clear: np.ndarray,
+    fps: float,
 ) -> tuple[list[list[int]], list[list[float]]]:
     """The tracks of each person after the last exchanges, and 0..1 how probable each step from track to track is.
 
-    Brief stretches of which it cannot be said whose they are are nobody's then.
+    Brief stretches of which it cannot be said whose they are are nobody's then. An exchange of what holds both people
+    is no alternative: see `bind_shared`.
     """
     least = max(round(_LEAST_S * fps), 2)
     chains = left_open(settle(chains, network, alike, clear), network, alike, clear, least=least, fps=fps)
-    views = alternatives(chains, network, alike, clear, least)
+    views = alternatives(chains, network, alike, clear, least, tellable(tracks, chains, fps))
     return chains, [[probability(step) for step in steps] for steps in views]
 
 

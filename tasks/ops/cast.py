@@ -102,7 +102,7 @@ def choose(
     left_out += [LeftOut(track=track, why="nobody's: a ghost, a part of someone or too short") for track in rest]
     embraces = [track for track, holds_two in zip(large, double, strict=True) if holds_two]
     whole = [np.flatnonzero(owner == k).tolist() for k in range(len(people))]
-    chains, certain = weighed(whole, network, alike, clear, shot.fps)
+    chains, certain = weighed(whole, large, network, alike, clear, shot.fps)
     opened = sorted({i for chain in whole for i in chain} - {i for chain in chains for i in chain})
     left_out += [LeftOut(track=large[i], why="left open: brief, and as likely another's") for i in opened]
     out = [
