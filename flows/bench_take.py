@@ -51,12 +51,12 @@ def run_job(job: Job, config: Config, env: Env) -> list[Take]:
     """Film one crossing, or take what was filmed, and measure it and its stressed forms."""
     item = filmed_item(Path(job.folder) if job.folder else job.crossing, env)
     about = json.loads((item.folder("shots") / filming.ABOUT).read_text())
-    detected, costs = _through(item, [(detect.STAGE, config.detect)], env)
+    detected, costs = through(item, [(detect.STAGE, config.detect)], env)
     takes = [_take(about, AS_FILMED, detected, config, env, costs=costs, rivals_too=True, masks=job.masks)]
     # Whose box is whose in a contact is settled with the masks, whether ids are right before poses are made again.
     plainer = replace(config, refine=replace(config.refine, estimator=None, smooth=False))
     for name in job.stresses:
-        stressed, costs = _through(detected, [(stress.STAGE, stress.named(name))], env)
+        stressed, costs = through(detected, [(stress.STAGE, stress.named(name))], env)
         worse = stress.taken(stressed)
         takes.append(_take(about, name, worse, plainer, env, costs=costs, rivals_too=False, masks=False))
     return takes
@@ -77,6 +77,16 @@ def filmed_item(what: Crossing | Path | None, env: Env) -> Item:
     return Item(
         key=clip.key, source=clip.source, path=clip.source, part="clip", frames=clip.frames, artifacts={"shots": filmed}
     )
+
+
+def through(item: Item, stages: Sequence[tuple[Stage, object]], env: Env) -> tuple[Item, tuple[Cost, ...]]:
+    """An item through stages that must not turn it away. Raises RuntimeError with the reason where one does."""
+    batch = Batch(items=(item,))
+    for stage, config in stages:
+        batch = stage.run(batch, config, env)
+        if batch.rejects:
+            raise RuntimeError(f"{item.key}: {batch.rejects[0].stage}: {batch.rejects[0].reason}")
+    return batch.items[0], batch.costs
 
 
 def _take(
@@ -110,7 +120,7 @@ def _take(
         reason = f"{reject.stage}: {reject.reason}"
     spent += batch.costs
     for stage, part in _measures(config, item, turned_away=bool(reason), rivals_too=rivals_too, masks=masks):
-        item, done = _through(item, [(stage, part)], env)
+        item, done = through(item, [(stage, part)], env)
         spent += done
     clip = load_record(Clip, item.folder("shots") / "clip.npz")
     return Take(
@@ -149,16 +159,6 @@ def _measures(
     if masks and not turned_away:
         yield score.MASKS_STAGE, score.MaskConfig()
         yield score.CUT, score.MaskConfig()
-
-
-def _through(item: Item, stages: Sequence[tuple[Stage, object]], env: Env) -> tuple[Item, tuple[Cost, ...]]:
-    """An item through stages that must not turn it away. Raises RuntimeError with the reason where one does."""
-    batch = Batch(items=(item,))
-    for stage, config in stages:
-        batch = stage.run(batch, config, env)
-        if batch.rejects:
-            raise RuntimeError(f"{item.key}: {batch.rejects[0].stage}: {batch.rejects[0].reason}")
-    return batch.items[0], batch.costs
 
 
 def replayed(take: Take, env: Env) -> Path:
