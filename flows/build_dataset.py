@@ -19,7 +19,7 @@ from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 
 from datasets.counted import counted
 from datasets.lock import building
-from flows.checks import bytes_needed, check_disk, fetch_weights
+from flows.checks import bytes_needed, check_device, check_disk, fetch_weights
 from flows.clusters import joined
 from flows.command import OK, RED, Parser, carry_out, tell
 from flows.errors import UsageError
@@ -53,7 +53,10 @@ A run that was stopped goes on where it was when the same command is given again
 def make_ready(run: Run) -> None:
     """Have weights and room before the work begins. Raises UsageError where they cannot be had."""
     check_disk(run.env.store.root, bytes_needed(run.sources))
-    fetch_weights(weights_of(run), run.env)
+    wanted = weights_of(run)
+    if not run.runner.remote:  # what a cluster's nodes have is asked of them
+        check_device(run.env.device, wanted)
+    fetch_weights(wanted, run.env)
     try:
         run.env.store.check()
     except OSError as error:

@@ -18,6 +18,7 @@ from datasets.versions import VERSIONS
 from flows.errors import UsageError
 from flows.sources import SourceFile
 from tasks.backends import weights
+from tasks.backends.onnx_session import device_index, providers
 from tasks.batch import Env
 
 # What a finished or unfinished dataset of ours holds.
@@ -43,6 +44,17 @@ def check_fraction(fraction: float) -> None:
     """Raise UsageError unless it is a share."""
     if not math.isfinite(fraction) or not 0 <= fraction <= 1:
         raise UsageError(f"--max-failed-fraction {fraction}: want 0 to 1, got {fraction}")
+
+
+def check_device(device: str, wanted: Sequence[WeightState] = ()) -> None:
+    """Raise UsageError for what is no device, or, where weights are wanted, one that their networks cannot run on here:
+    else every clip would fail, one by one."""
+    try:
+        device_index(device)
+        if any(one.file.endswith(".onnx") for one in wanted):
+            providers(device)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
 
 
 def check_folders(out: str, store: str, ours: Collection[str] = frozenset(OURS), what: str = "a dataset") -> None:

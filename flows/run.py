@@ -10,7 +10,7 @@ from datasets.corrections import Correction
 from datasets.remote import place_of
 from datasets.store import Store
 from flows import presets
-from flows.checks import check_folders, check_fraction
+from flows.checks import check_device, check_folders, check_fraction
 from flows.demo import DEMO_NAME, demo_sources
 from flows.errors import UsageError
 from flows.presets import Preset
@@ -67,6 +67,7 @@ def prepare(options: Options, *, device: str = "cpu") -> Run:
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit}: want 1 or more, got {options.limit}")
     check_fraction(options.max_failed_fraction)
+    check_device(device)
     if options.weights is not None and not Path(options.weights).is_dir():
         raise UsageError(f"--weights {options.weights}: want a folder of weights, got no such folder")
     runner = parse_runner(options.runner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from flows import checks
@@ -42,6 +43,7 @@ USAGE = [
     pytest.param(["videos", "--runner", "threads:0"], ["threads:N", "'threads:0'"], id="no threads"),
     pytest.param(["videos", "--runner", "cluster"], ["processes:N", "'cluster'"], id="unknown runner"),
     pytest.param(["videos", "--runner", "threads://x"], ["dask://HOST:PORT"], id="an address for threads"),
+    pytest.param(["videos", "--device", "gpu"], ["--device: want cpu, cuda or cuda:N", "'gpu'"], id="no such device"),
     pytest.param(["videos", "--limit", "0"], ["--limit 0", "1 or more"], id="limit of nothing"),
     pytest.param(["videos", "--seed", "-1"], ["--seed -1", "0 or more"], id="negative seed"),
     pytest.param(["videos", "--max-failed-fraction", "2"], ["0 to 1", "got 2"], id="more than all may fail"),
@@ -80,6 +82,17 @@ def test_a_folder_that_cannot_be_written_is_said(place, capfd):
     (place / "locked").mkdir(mode=0o500)
     assert main(["videos", "--out", "locked/out"]) == 2
     assert "no permission" in capfd.readouterr().err
+
+
+def test_a_device_that_networks_cannot_run_on_is_said_before_any_work(place, capfd):
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("networks run on a GPU here")
+    assert main(["videos", "--device", "cuda"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "error: --device cuda: want onnxruntime with CUDA, got one with " in err
+    assert not (place / "out" / "light").exists()
+    assert main(["videos", "--device", "cuda", "--dry-run"]) == 0, "a plan may be made elsewhere"
 
 
 def test_missing_weights_are_named_before_any_work(place, capfd, monkeypatch):

@@ -24,7 +24,7 @@ class Session:
         # Workers share the cores: a thread that waits must not burn one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers(device))
         except Exception as error:  # onnxruntime's exceptions share no public base class
             raise ValueError(f"{path}: want an ONNX network that loads on {device}, got {error}") from error
         inputs = self._session.get_inputs()
@@ -50,18 +50,34 @@ def session(path: str, device: str, threads: int) -> Session:
     return Session(path, device=device, threads=threads)
 
 
-def _providers(device: str) -> list[object]:
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
+def device_index(device: str) -> int | None:
+    """The GPU that a device names; None for the CPU. Raises ValueError for what is no device.
+
+    >>> device_index("cpu"), device_index("cuda"), device_index("cuda:1")
+    (None, 0, 1)
+    """
     kind, _, index = device.partition(":")
-    if kind != "cuda" or not (index.isdigit() or not index):
+    if device == "cpu":
+        return None
+    if kind != "cuda" or not (index.isdigit() or device == "cuda"):
         raise ValueError(f"device: want cpu, cuda or cuda:N, got {device!r}")
+    return int(index or 0)
+
+
+def providers(device: str) -> list[object]:
+    """What onnxruntime runs networks with on a device. Raises ValueError where it cannot."""
+    index = device_index(device)
+    if index is None:
+        return ["CPUExecutionProvider"]
     import onnxruntime
 
     there = onnxruntime.get_available_providers()
     if "CUDAExecutionProvider" not in there:
-        raise ValueError(f"device {device}: want onnxruntime with CUDA, got {there}; uv pip install onnxruntime-gpu")
-    options = {"device_id": int(index or 0), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
+        raise ValueError(
+            f"device {device}: want onnxruntime with CUDA, got one with {', '.join(there)}; "
+            "uv pip install onnxruntime-gpu"
+        )
+    options = {"device_id": index, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
     return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
 
 
