@@ -22,13 +22,14 @@ from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.camera_motion import to_first_frame
 from tasks.ops.corrections import REFINED, heed
-from tasks.ops.own_boxes import expected_boxes, own_rows, settle_boxes
+from tasks.ops.dropped import dropped, first_of, with_rivals
+from tasks.ops.own_boxes import boxes_as_found, expected_boxes, own_rows, settle_boxes
 from tasks.ops.own_boxes_in_contact import contact_boxes
 from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 20
+VERSION = 21
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -62,16 +63,26 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         stay = config.masks == "keep" or has(item.artifacts, MASKS)
         people, _ = repair(people, fps=float(clip_record(item).fps), settled=settled, masks=stay)
     words = [word for word in words_on(item) if word.word in REFINED]
+    gone = dropped(people, words)
     if words:
         people, misfits = heed(people, words)
         (out / MISFITS).write_text(json.dumps(misfits, sort_keys=True))
+    count = people.num_people
+    made = _made_again(item, with_rivals(people, gone), config, env)
+    save_record(first_of(made, count), out / "people.npz")
+
+
+def _made_again(item: Item, people: People, config: Config, env: Env) -> People:
+    """Masks, poses and boxes, all but what was brought."""
+    found, to_first = _tracked(item)
+    brought = own_rows(people, found) if has(item.artifacts, TRACKS) else None
     people = _masked(item, people, config, env)
     if not has(item.artifacts, KEYPOINTS):
         people = _posed(item, people, config, env)
     if config.masks != "keep" and not has(item.artifacts, MASKS):
         # From all frames, as the masks were: with nothing made again, a word about some frames changes those alone.
-        people = contact_boxes(people, *_tracked(item), fps=float(clip_record(item).fps))
-    save_record(people, out / "people.npz")
+        people = contact_boxes(people, found, to_first, fps=float(clip_record(item).fps))
+    return people if brought is None else boxes_as_found(people, found, brought)
 
 
 def _masked(item: Item, people: People, config: Config, env: Env) -> People:

@@ -62,6 +62,19 @@ def test_where_somebody_was_found_is_known_in_the_only_frame_of_theirs() -> None
     assert tellable([once, there, elsewhere], [[0]], FPS).tolist() == [[0, 4, 5]]
 
 
+def test_between_two_sights_somebody_is_on_the_way_from_one_to_the_other() -> None:
+    """Who walks 200 pixels in 21 frames is at each place of 40 pixels' width for a few."""
+    before, after = track(0, 10, (50, 50)), track(30, 40, (250, 250))
+    path = np.linspace(50, 250, 22)[1:-1]
+    along, lagging = track(10, 30, (path[0], path[-1])), track(10, 30, (path[0] - 30, path[-1] - 30))
+    assert tellable([before, along, lagging, after], [[0, 3]], FPS).tolist() == [[0, 0, 20, 0]]
+
+
+def test_where_somebody_is_found_is_known_however_long_they_were_gone() -> None:
+    before, again, other = track(0, 10, (100, 100)), track(90, 100, (200, 200)), track(88, 92, (200, 200))
+    assert tellable([before, other, again], [[0, 2]], FPS)[0].tolist() == [0, 2, 0]
+
+
 def test_an_exchange_counts_in_the_frames_in_which_it_could_be_seen() -> None:
     tracks = held()
     network = Network(

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.records import Event, People
 
-_ROWS = ("box", "keypoint", "score", "flag", "present", "visible", "confidence")
+ROWS = ("box", "keypoint", "score", "flag", "present", "visible", "confidence")
 
 
 def exchange(people: People, a: int, b: int, start: int) -> People:
@@ -23,7 +23,7 @@ def exchange(people: People, a: int, b: int, start: int) -> People:
     )
     return replace(
         people,
-        **{name: getattr(people, name)[order, frame] for name in _ROWS},
+        **{name: getattr(people, name)[order, frame] for name in ROWS},
         mask=people.mask.select((order * people.num_frames + frame).ravel()),
         events=events,
     )
@@ -41,7 +41,7 @@ def without(people: People, person: int) -> People:
             events.append(replace(event, people=left))
     return replace(
         people,
-        **{name: getattr(people, name)[kept] for name in _ROWS},
+        **{name: getattr(people, name)[kept] for name in ROWS},
         mask=people.mask.select(index),
         events=tuple(events),
     )

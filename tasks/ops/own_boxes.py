@@ -104,5 +104,13 @@ def settle_boxes(people: People, found: Tracklets, rows: np.ndarray, expected: n
     return replace(people, box=box.astype(np.float32), visible=visible.astype(np.float32))
 
 
+def boxes_as_found(people: People, found: Tracklets, rows: np.ndarray) -> People:
+    """The people with the very boxes of rows (P, T) of `own_rows`, where there are any: those that a person drew."""
+    has = people.present & (rows >= 0)
+    box = people.box.copy()
+    box[has] = found.box[rows[has]]
+    return replace(people, box=box)
+
+
 def _iou(one: np.ndarray, two: np.ndarray) -> float:
     return float(iou(one[None], two[None])[0, 0])
