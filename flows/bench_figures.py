@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -123,9 +123,11 @@ def pose_detail(measured: Sequence[Measured]) -> Figures:
     return out
 
 
-def review_shares(measured: Sequence[Measured]) -> dict[str, Share]:
-    """The review flags' figures with their intervals."""
+def review_shares(measured: Sequence[Measured], *, by_box: bool = False) -> dict[str, Share]:
+    """The review flags' figures with their intervals; by_box: ids are wrong by boxes alone."""
     clips = [one.reviewed for one in measured]
+    if by_box:
+        clips = [replace(one.reviewed, wrong=one.flags["wrong_by_box"]) for one in measured]
     return {"recall": recall(clips), "precision": precision(clips), "clean_flagged": clean_flagged(clips)}
 
 

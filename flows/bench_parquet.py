@@ -29,7 +29,8 @@ COLUMNS = pa.schema(
         # Of ours alone; null for the others, and where it was not measured.
         *((name, pa.float64()) for name in _OWN),
         ("bound", pa.bool_()),
-        ("wrong", pa.bool_()),  # by the truth, some id is on the wrong person
+        ("wrong", pa.bool_()),  # by the truth, some id is on the wrong person: by boxes, settled by masks
+        ("wrong_by_box", pa.bool_()),  # by boxes alone
         ("wrong_frames", pa.int32()),
         ("turned", pa.bool_()),  # in review or rejected
         ("doubted", pa.bool_()),  # because of who is who

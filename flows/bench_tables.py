@@ -126,6 +126,9 @@ def _review(measured: Sequence[Measured]) -> Table:
         shares = review_shares(some)
         wrong = sum(one.reviewed.bound and one.reviewed.wrong for one in some)
         rows.append([stress, str(len(some)), str(wrong), *(_share(share) for share in shares.values())])
+    by_box = review_shares(measured, by_box=True)
+    wrong = sum(one.reviewed.bound and one.flags["wrong_by_box"] for one in measured)
+    rows.insert(1, ["all, by boxes alone", str(len(measured)), str(wrong), *map(_share, by_box.values())])
     head = ("clips", "of them", "with a wrong id", *(name.replace("_", " ") for name in review_shares(measured)))
     return Table(title="review flags, with 95 % intervals", head=head, rows=rows)
 

@@ -32,12 +32,13 @@ from tasks.ops.crossing_truth import (
 )
 from tasks.ops.mask_metrics import contour_accuracy, region_similarity, touching
 from tasks.ops.pose_metrics import joints_in_place, row_oks
-from tasks.ops.review_metrics import Held, Reviewed, holders
+from tasks.ops.review_metrics import Held, Reviewed, holders, settled_by_masks
 from tasks.ops.scores import SEEN
 from tasks.ops.track_rows import TrackRows, box_overlaps, mask_overlaps, without_ignored
 from tasks.rivals import IDS
 
 VERSION = 2
+OURS_VERSION = 3
 TALLIES, MASKS, POSES, HELD, FLAGS = "tallies.npz", "masks.npz", "poses.npz", "held.npz", "flags.json"
 OURS, ORACLE = "ours", "oracle"
 
@@ -86,10 +87,12 @@ def compute_ours(item: Item, config: Config, env: Env, out: Path) -> None:
     frames = truth.people.num_frames
     found = nobody(truth) if people is None else found_rows(people)
     write_npz(out / TALLIES, flat({OURS: tallies_of(truth, found)}))
-    held = holders(truth.counted, without_ignored(found, truth.counted, truth.ignored), frames)
+    kept = without_ignored(found, truth.counted, truth.ignored)
+    by_box = holders(truth.counted, kept, frames)
+    held = settled_by_masks(by_box, truth.counted, kept)
     write_npz(out / HELD, {"truth": held.truth, "found": held.found, "holder": held.holder, "right": held.right})
     write_npz(out / POSES, pose_rows(truth, people, held))
-    flags = _flags(item, people, held, config)
+    flags = {**_flags(item, people, held, config), "wrong_by_box": people is not None and by_box.has_wrong_id}
     (out / FLAGS).write_text(json.dumps(flags, sort_keys=True, indent=1))
 
 
@@ -129,9 +132,9 @@ RIVALS = Stage(
     compute=compute_rivals,
 )  # fmt: skip
 OURS_STAGE = Stage(
-    name="score_ours", version=VERSION, inputs=("shots", "refine", "identify", "judge"), compute=compute_ours
+    name="score_ours", version=OURS_VERSION, inputs=("shots", "refine", "identify", "judge"), compute=compute_ours
 )
-TURNED_AWAY = Stage(name="score_ours", version=VERSION, inputs=("shots",), compute=compute_ours)
+TURNED_AWAY = Stage(name="score_ours", version=OURS_VERSION, inputs=("shots",), compute=compute_ours)
 MASKS_STAGE = Stage(name="score_masks", version=VERSION, inputs=("shots", "refine"), compute=compute_masks)
 CUT = Stage(name="score_cut", version=VERSION, inputs=("shots", "refine"), compute=compute_cut)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from tasks.ops.boxes import iou
-from tasks.ops.track_rows import MATCH, TrackRows, match
+from tasks.ops.track_rows import MATCH, TrackRows, mask_iou, match
 
 # A found box tells whose it is when it overlaps its person by this much more than anybody else who is counted.
 CLEAR = 0.1
@@ -61,6 +61,31 @@ def holders(truth: TrackRows, found: TrackRows, frames: int) -> Held:
         if count[g, d]:
             right[g] = d
     return Held(truth=truths, found=founds, holder=_clear_matches(truth, found, frames, right), right=right)
+
+
+def settled_by_masks(held: Held, truth: TrackRows, found: TrackRows) -> Held:
+    """Who holds whom where masks, too, are asked: of two people in one another's arms each one's tight box, arms and
+    all, may be more the other's body than their own.
+
+    An id whose mask lies on its own person, and by CLEAR more than on the one whom its box holds, is not wrong there:
+    nothing is said. One whose mask lies on another person, by a half or more and by CLEAR more than on its own, holds
+    that one, whatever its box does. Both rows must have masks. Raises ValueError where they have none.
+    """
+    if truth.mask is None or found.mask is None:
+        raise ValueError("settled_by_masks: want masks on both sides, got none")
+    holder = held.holder.copy()
+    for t in np.unique(found.frame):
+        a, b = np.flatnonzero(truth.frame == t), np.flatnonzero(found.frame == t)
+        overlap = mask_iou(truth.mask.select(a), found.mask.select(b))
+        who, which = np.searchsorted(held.truth, truth.id[a]), np.searchsorted(held.found, found.id[b])
+        own = np.where(held.right[who][:, None] == which, overlap, 0.0).max(0, initial=0.0)
+        for i, j in zip(*np.nonzero(held.right[who][:, None] != which), strict=True):
+            g, d = who[i], which[j]
+            if holder[g, t] == d and own[j] >= overlap[i, j] + CLEAR:
+                holder[g, t] = -1
+            elif overlap[i, j] >= max(MATCH, own[j] + CLEAR):
+                holder[g, t] = d
+    return replace(held, holder=holder)
 
 
 def _clear_matches(truth: TrackRows, found: TrackRows, frames: int, right: np.ndarray) -> np.ndarray:
