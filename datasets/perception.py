@@ -46,6 +46,7 @@ class Boxes:
     score: np.ndarray  # (N,)   float32 0..1
     visible: np.ndarray  # (N,)   float32 0..1, the visible share; 1 where the file does not say
     size: tuple[int, int] | None  # (h, w) of the picture that the pixels are of; None: the upright video's
+    derived: bool = False  # put round masks or keypoints, for nobody brought any
 
     def __post_init__(self) -> None:
         n = len(self.frame)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -133,9 +133,10 @@ def read_beside(files: Beside, *, pixels: bool = True) -> Brought:
     some = [choice for choice in choices if choice[0] is not None]
     best = next((choice for choice in some if choice[0] and choice[0].has_ids), (*some, (None, None, False))[0])
     origin = {"boxes": best[1], **origin}
-    held = {"boxes": best[0], "keypoints": keypoints, "masks": masks}
+    boxes = replace(best[0], derived=best[2]) if best[0] is not None else None
+    held = {"boxes": boxes, "keypoints": keypoints, "masks": masks}
     named = {kind: path for kind, path in origin.items() if path is not None and held[kind] is not None}
-    return Brought(boxes=best[0], keypoints=keypoints, masks=masks, origin=named, derived=best[2])
+    return Brought(boxes=boxes, keypoints=keypoints, masks=masks, origin=named, derived=best[2])
 
 
 def boxes_of_masks(masks: MaskTracks) -> Boxes:

@@ -35,7 +35,7 @@ from tasks.fence import Crashed, Fence, FenceError, check_limits, limit
 from tasks.probe import note_name, sha256_of, source_of
 from tasks.source_files import beside_here, video_here
 
-VERSION = 1
+VERSION = 2
 # What a bad file, or one that cannot be read, raises: the fault of its source.
 BAD = (PerceptionError, VideoError, OSError, Crashed)
 # Which stages' work each kind is in place of.

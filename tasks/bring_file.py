@@ -108,6 +108,7 @@ def _carried_on(boxes: Boxes, annotated: np.ndarray, most: int) -> Boxes:
         score=np.concatenate([boxes.score, weakest])[order],
         visible=np.concatenate([boxes.visible, np.minimum(boxes.visible[a], boxes.visible[b])])[order],
         size=boxes.size,
+        derived=boxes.derived,
     )
 
 

@@ -87,6 +87,12 @@ def boxes_in(item: Item, clip: Clip) -> Rows | None:
     return Rows(frame=t[keep], box=box[keep], score=boxes.score[row], id=boxes.id[row])
 
 
+def boxes_stand(item: Item) -> bool:
+    """Whether boxes with ids were brought as such: not put round masks or keypoints."""
+    given = _record(item, TRACKS, Boxes)
+    return given is not None and not given.derived
+
+
 def keypoints_in(item: Item, clip: Clip) -> Keypoints | None:
     """The clip's poses."""
     given = _record(item, KEYPOINTS, Keypoints)

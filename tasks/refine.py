@@ -16,7 +16,7 @@ from datasets.records import CameraMotion, People, Tracklets, load_record, save_
 from tasks.backends.repose import repose
 from tasks.backends.table import PoseName, estimator
 from tasks.batch import Batch, Env, Item, Stage
-from tasks.brought import KEYPOINTS, MASKS, TRACKS, has
+from tasks.brought import KEYPOINTS, MASKS, TRACKS, boxes_stand, has
 from tasks.clips import clip_of, clip_record, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
@@ -75,7 +75,7 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
 def _made_again(item: Item, people: People, config: Config, env: Env) -> People:
     """Masks, poses and boxes, all but what was brought."""
     found, to_first = _tracked(item)
-    brought = own_rows(people, found) if has(item.artifacts, TRACKS) else None
+    brought = own_rows(people, found) if boxes_stand(item) else None
     people = _masked(item, people, config, env)
     if not has(item.artifacts, KEYPOINTS):
         people = _posed(item, people, config, env)
@@ -153,7 +153,7 @@ STAGE = Stage(
     compute=compute,
     weights=lambda config: (*_masking(config), *_posing(config)),
     heeds=REFINED,
-    takes=(*KEYPOINTS, *MASKS),
+    takes=(*TRACKS, *KEYPOINTS, *MASKS),
     spared=_spared,
 )
 

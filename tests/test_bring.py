@@ -427,3 +427,19 @@ def test_boxes_that_a_person_drew_stand_though_masks_have_others(place, more):
     (item,) = Route(folder).run(folder / "in" / "two.mp4", until="refine").items
     seen = truth.visible >= 0.1
     np.testing.assert_allclose(people_of(item).box[seen], loose[seen], atol=0.02)
+
+
+def test_boxes_put_round_joints_do_not_stand_beside_masks_that_are_made(place):
+    """Nobody drew them: they are where to look, not where somebody ends."""
+    folder, truth = place
+    add_keypoints(folder / "in", truth)
+    (item,) = Route(folder).run(folder / "in" / "two.mp4", until="refine").items
+    seen = truth.visible >= 0.9
+    people, tracked = people_of(item), load_record(Tracklets, item.folder("track") / "tracklets.npz")
+    round_joints = {
+        (int(t), int(i)): box for t, i, box in zip(tracked.frame, tracked.tracklet, tracked.box, strict=True)
+    }
+    assert len(round_joints) >= seen.sum()
+    boxes = np.array(list(round_joints.values()))
+    ours = people.box[seen]
+    assert not (np.abs(ours[:, None] - boxes[None]).max(-1) < 1e-3).any()
