@@ -63,7 +63,11 @@ class Brought:
     keypoints: Keypoints | None
     masks: MaskTracks | None
     origin: dict[str, Path]  # boxes, keypoints, masks -> the file or folder; boxes may be from masks or keypoints
-    derived: bool  # the boxes are drawn round masks or poses
+
+    @property
+    def derived(self) -> bool:
+        """Whether the boxes were put round masks or keypoints, for nobody brought any."""
+        return self.boxes is not None and self.boxes.derived
 
 
 def beside(video: str | Path) -> Beside:
@@ -136,7 +140,7 @@ def read_beside(files: Beside, *, pixels: bool = True) -> Brought:
     boxes = replace(best[0], derived=best[2]) if best[0] is not None else None
     held = {"boxes": boxes, "keypoints": keypoints, "masks": masks}
     named = {kind: path for kind, path in origin.items() if path is not None and held[kind] is not None}
-    return Brought(boxes=boxes, keypoints=keypoints, masks=masks, origin=named, derived=best[2])
+    return Brought(boxes=boxes, keypoints=keypoints, masks=masks, origin=named)
 
 
 def boxes_of_masks(masks: MaskTracks) -> Boxes:

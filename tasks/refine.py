@@ -76,7 +76,7 @@ def _made_again(item: Item, people: People, config: Config, env: Env) -> People:
     """Masks, poses and boxes, all but what was brought."""
     found, to_first = _tracked(item)
     brought = own_rows(people, found) if boxes_stand(item) else None
-    people = _masked(item, people, config, env)
+    people = _masked(item, people, found, to_first, config, env)
     if not has(item.artifacts, KEYPOINTS):
         people = _posed(item, people, config, env)
     if config.masks != "keep" and not has(item.artifacts, MASKS):
@@ -85,11 +85,10 @@ def _made_again(item: Item, people: People, config: Config, env: Env) -> People:
     return people if brought is None else boxes_as_found(people, found, brought)
 
 
-def _masked(item: Item, people: People, config: Config, env: Env) -> People:
+def _masked(item: Item, people: People, found: Tracklets, to_first: np.ndarray, config: Config, env: Env) -> People:
     """Masks again, and the boxes that go with them; masks that came with the source stand, with their boxes."""
     if not people.num_people or has(item.artifacts, MASKS):
         return people
-    found, to_first = _tracked(item)
     rows = own_rows(people, found)
     expected = expected_boxes(found, rows, to_first)
     again = people if config.masks == "keep" else _cut_again(item, people, config, env)

@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_said(place, capfd):
 
 def test_a_device_that_networks_cannot_run_on_is_said_before_any_work(place, capfd):
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("networks run on a GPU here")
+        pytest.skip("onnxruntime has CUDA here: --device cuda is none that networks cannot run on")
     assert main(["videos", "--device", "cuda"]) == 2
     out, err = capfd.readouterr()
     assert out == ""
