@@ -27,6 +27,7 @@ FOLDER = "pipeline"
 _CHUNK = 28
 # What from_pretrained takes for the pipeline holds for its network, too.
 _SHARED = ("torch_dtype", "variant", "revision", "token", "cache_dir", "local_files_only", "force_download")
+_ALIGNMENT = 64  # bytes at which PyTorch begins what it allocates on a CPU
 
 
 @dataclass
@@ -85,8 +86,14 @@ class TogetherVideoPipeline(DiffusionPipeline):
         if network is None:
             shared = {name: arguments[name] for name in _SHARED if name in arguments}
             network = DuetUNet.from_pretrained(str(place), subfolder="network", use_safetensors=True, **shared)
-        whole = super().from_pretrained(str(place), network=network, use_safetensors=True, **arguments)
-        return cast(TogetherVideoPipeline, whole)
+        whole = cast(
+            TogetherVideoPipeline,
+            super().from_pretrained(str(place), network=network, use_safetensors=True, **arguments),
+        )
+        for part in (whole.network, whole.vae, whole.image_encoder):
+            if part is not None:
+                _align(part)
+        return whole
 
     @torch.no_grad()
     def __call__(
@@ -165,3 +172,14 @@ def _batch(example: Mapping[str, Any]) -> Mapping[str, Any]:
     if np.ndim(example["there"]) == 3:
         return {name: torch.as_tensor(example[name]) for name in wanted}
     return collate_examples([{**{name: example[name] for name in wanted}, "key": ""}])
+
+
+def _align(part: torch.nn.Module) -> None:
+    """Weights that lie in a mapped file at any byte, moved to memory as PyTorch allocates it.
+
+    MKL sums in another order where a matrix begins elsewhere, so that frames of a loaded pipeline would differ in their
+    last bits from those of the pipeline that was saved.
+    """
+    for tensor in (*part.parameters(), *part.buffers()):
+        if tensor.device.type == "cpu" and tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()

@@ -17,7 +17,7 @@ from datasets.records import Artifact
 from datasets.remote import SCHEME
 from datasets.remote_scratch import local_text
 from datasets.store import Store, content_key, local_file, local_folder, size_in
-from tasks.backends import weights
+from tasks.backends import blas, weights
 
 log = logging.getLogger("duetflow")
 
@@ -124,6 +124,7 @@ class Stage:
         about = {"item": item.key, "config": config, "version": self.version, "weights": digests, **made_from}
 
         def write(out: Path) -> None:
+            blas.one_thread()
             self.compute(self._on_this_machine(item), config, env, out)
 
         artifact, reused = env.store.make(self.name, key, write, about=about)

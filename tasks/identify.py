@@ -30,7 +30,7 @@ from tasks.ops.identities import Named, name_people
 from tasks.ops.kind import Faces, kind_evidence
 from tasks.ops.looks_of import frames_to_look_at, pooled_looks
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
