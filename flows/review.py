@@ -65,7 +65,7 @@ def _command(arguments: argparse.Namespace) -> str:
         check_address(arguments.out, "OUT")
     file = arguments.corrections or file_in(arguments.out)
     if arguments.word is None:
-        found = listing(arguments.out, standing(read_corrections(file)), arguments.corrections)
+        found = listing(arguments.out, read_corrections(file), arguments.corrections)
         return json.dumps(found, indent=1) if arguments.json else listing_text(found)
     if not is_address(arguments.out) and not Path(arguments.out).is_dir():
         raise UsageError(f"OUT {arguments.out}: want a dataset's folder, got no such folder; check the path")

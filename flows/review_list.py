@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from datasets.corrections import Correction
+from datasets.corrections import Correction, standing
 from datasets.counted import counted
 from flows.shown import Shown, rows_of, shown
 from tasks.ops.corrections import phrase
@@ -17,13 +17,18 @@ _SWAPS = 3  # more exchanges than this are not spelled out
 
 
 def listing(out: str, words: Sequence[Correction], file: str | None) -> dict[str, Any]:
-    """What `--json` prints: `clips` in review, least sure first; `elsewhere`, words on clips not in OUT."""
-    rows = rows_of(out)
-    rejected = {word.key for word in words if word.word == "reject"}
-    clips = [_clip(out, shown(out, row), words, file) for row in rows.values() if row["verdict"] == "review"]
+    """What `--json` prints: `clips` in review, least sure first; `waiting`, words that the next build heeds of other
+    clips; `elsewhere`, words on clips not in OUT.
+
+    words: all of the file, those taken back and the undos themselves too.
+    """
+    rows, stand = rows_of(out), standing(words)
+    rejected = {word.key for word in stand if word.word == "reject"}
+    clips = [_clip(out, shown(out, row), stand, file) for row in rows.values() if row["verdict"] == "review"]
     clips.sort(key=lambda clip: (clip["confidence"], clip["key"]))
-    elsewhere = [_plain(word) for word in words if word.key not in rows and word.key not in rejected]
-    return {"out": out, "clips": clips, "elsewhere": elsewhere}
+    elsewhere = [_plain(word) for word in stand if word.key not in rows and word.key not in rejected]
+    waiting = _waiting([shown(out, rows[key]) for key in sorted({word.key for word in words} & rows.keys())], words)
+    return {"out": out, "clips": clips, "waiting": waiting, "elsewhere": elsewhere}
 
 
 def listing_text(found: Mapping[str, Any]) -> str:
@@ -39,6 +44,11 @@ def listing_text(found: Mapping[str, Any]) -> str:
         lines += _block("look", [_look(look) for look in clip["look"]] or ["at all of it"])
         lines += _block("say", clip["commands"])
         lines += _block("said", [f"{_word(one)}: heeded by the next build" for one in clip["pending"]])
+    if found["waiting"]:
+        lines += ["", "heeded by the next build:"]
+        lines += [
+            f"  {word['key']}: {_word(word)}" + " is taken back" * word["taken_back"] for word in found["waiting"]
+        ]
     if found["elsewhere"]:
         lines += ["", "said of clips that are not in the dataset now:"]
         lines += [f"  {word['key']}: {_word(word)}" for word in found["elsewhere"]]
@@ -71,6 +81,18 @@ def _clip(out: str, clip: Shown, words: Sequence[Correction], file: str | None) 
         "commands": [_command(out, file, words) for words in _sayings(key, look, exact=clip.exact)],
         "pending": [_plain(word) for word in clip.pending(words)],
     }
+
+
+def _waiting(clips: Sequence[Shown], words: Sequence[Correction]) -> list[dict[str, Any]]:
+    """Words that were taken back since the clips were built, and new ones on clips that are not in review."""
+    stand = standing(words)
+    out = []
+    for clip in clips:
+        new = clip.pending(stand) if clip.sample.verdict != "review" else ()
+        out += [_plain(word) | {"taken_back": False} for word in new]
+        gone = {word.id for word in words if word.word != "undo"} - {word.id for word in stand}
+        out += [_plain(word) | {"taken_back": True} for word in words if word.id in gone & clip.heard]
+    return out
 
 
 def _sayings(key: str, look: Sequence[Mapping[str, Any]], *, exact: bool) -> list[str]:

@@ -31,10 +31,14 @@ class Shown:
         """Whether the clip was rendered: who is who is known there, and no word can change it."""
         return "render" in self.sample.provenance
 
+    @property
+    def heard(self) -> frozenset[str]:
+        """Ids of the words that the run which wrote the clip heeded."""
+        return frozenset(self.sample.provenance.get("corrections", "").split())
+
     def pending(self, words: Iterable[Correction]) -> tuple[Correction, ...]:
         """Of words, those on this clip that the run which wrote it did not know yet."""
-        heard = self.sample.provenance.get("corrections", "").split()
-        return tuple(word for word in words if word.key == self.clip.key and word.id not in heard)
+        return tuple(word for word in words if word.key == self.clip.key and word.id not in self.heard)
 
 
 def rows_of(out: str) -> dict[str, dict[str, Any]]:

@@ -49,7 +49,7 @@ def test_a_worker_process_loads_a_network_once(cluster, shared):
     counting = [sys.executable, "-m", "tests.cluster_loads", cluster.runner, str(shared / "weights")]
     done = subprocess.run(counting, env=cluster.environment, capture_output=True, text=True, timeout=WAIT_S)
     if "psutil.ZombieProcess" in done.stderr:
-        # Ray's proxy looks at its client server without asking whether that has ended at once, which happens; once more.
+        # Ray's proxy looks at its client server without asking whether that has ended at once. Once more.
         done = subprocess.run(counting, env=cluster.environment, capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 0, done.stderr
     counted = json.loads(done.stdout.splitlines()[-1])

@@ -44,7 +44,7 @@ def review(count: int) -> str:
         "key": "a", "source": "a.mp4", "start_s": 0.0, "seconds": 1.0, "reasons": [], "look": [], "commands": [],
         "pending": [],
     }  # fmt: skip
-    return listing_text({"out": "out", "clips": [clip] * count, "elsewhere": []})
+    return listing_text({"out": "out", "clips": [clip] * count, "waiting": [], "elsewhere": []})
 
 
 def takedown(count: int) -> str:

@@ -77,6 +77,23 @@ def test_with_nothing_in_review_it_says_so(drawn: DrawnRun, review: Callable[...
     assert review(drawn.out, "--json").plain["clips"] == []
 
 
+def test_what_the_next_build_heeds_of_other_clips_is_told(drawn: DrawnRun, review: Callable[..., Said]) -> None:
+    one, other = sorted(drawn.keys)
+    for key in (one, other):
+        assert review(drawn.out, "accept", key).code == 0
+    drawn.build()
+    assert review(drawn.out, "undo", one).code == 0
+    assert review(drawn.out, "drop", other, 2).code == 0
+    told = review(drawn.out)
+    assert told.out == (
+        f"{drawn.out}: nothing is in review\n\nheeded by the next build:\n"
+        f"  {one}: accept is taken back\n  {other}: drop 2\n"
+    )
+    assert [word["taken_back"] for word in review(drawn.out, "--json").plain["waiting"]] == [True, False]
+    drawn.build()
+    assert "heeded by the next build" not in review(drawn.out).out
+
+
 # --- the loop
 
 
