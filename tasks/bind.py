@@ -27,7 +27,7 @@ from tasks.ops.onlookers import OnlookerLimits
 from tasks.ops.point_tracks import follow_points, watched
 from tasks.ops.tracks import Track
 
-VERSION = 21
+VERSION = 22
 NEVER = 2.0  # an intersection over union that no boxes have
 
 

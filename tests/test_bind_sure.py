@@ -209,9 +209,9 @@ def test_what_the_sure_tracks_alone_say_is_a_view_of_its_own() -> None:
         pytest.param(0.0, 4.0, 0.0, 1, 8.0, id="one goes and one comes in the middle of the picture"),
         pytest.param(0.0, 1.0, 0.0, 1, 2.0, id="at its edge"),
         pytest.param(0.0, 4.0, -5.0, 1, 13.0, id="the motion goes on"),
-        pytest.param(-4.0, 4.0, 0.0, 1, 4.0, id="they look different"),
-        pytest.param(4.0, 4.0, 0.0, 1, 12.0, id="they look alike"),
-        pytest.param(-4.0, 4.0, np.inf, 1, 4.0, id="too far apart for a step"),
+        pytest.param(-4.0, 4.0, 0.0, 1, 0.0, id="they look different"),
+        pytest.param(4.0, 4.0, 0.0, 1, 16.0, id="they look alike"),
+        pytest.param(-4.0, 4.0, np.inf, 1, 0.0, id="too far apart for a step"),
         pytest.param(-4.0, 4.0, 0.0, 3, None, id="too short a piece"),
     ],
 )
