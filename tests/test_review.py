@@ -70,7 +70,9 @@ def test_every_command_that_it_gives_can_be_run(drawn: DrawnRun, review: Callabl
 def test_with_nothing_in_review_it_says_so(drawn: DrawnRun, review: Callable[..., Said]) -> None:
     for key in drawn.keys:
         assert review(drawn.out, "accept", key).code == 0
-    assert "said  accept: heeded by the next build" in review(drawn.out).out
+    told = review(drawn.out).out
+    assert "said  accept: heeded by the next build" in told
+    assert "\nheeded by the next build:" not in told, "what is said beside a clip in review is not said again"
     drawn.build()
     told = review(drawn.out)
     assert (told.code, told.out) == (0, f"{drawn.out}: nothing is in review\n")
