@@ -24,10 +24,12 @@ def listing(out: str, words: Sequence[Correction], file: str | None) -> dict[str
     """
     rows, stand = rows_of(out), standing(words)
     rejected = {word.key for word in stand if word.word == "reject"}
-    clips = [_clip(out, shown(out, row), stand, file) for row in rows.values() if row["verdict"] == "review"]
+    said = {word.key for word in words} & rows.keys()
+    read = {key: shown(out, row) for key, row in rows.items() if key in said or row["verdict"] == "review"}
+    clips = [_clip(out, clip, stand, file) for key, clip in read.items() if rows[key]["verdict"] == "review"]
     clips.sort(key=lambda clip: (clip["confidence"], clip["key"]))
     elsewhere = [_plain(word) for word in stand if word.key not in rows and word.key not in rejected]
-    waiting = _waiting([shown(out, rows[key]) for key in sorted({word.key for word in words} & rows.keys())], words)
+    waiting = _waiting([read[key] for key in sorted(said)], words, stand)
     return {"out": out, "clips": clips, "waiting": waiting, "elsewhere": elsewhere}
 
 
@@ -46,9 +48,8 @@ def listing_text(found: Mapping[str, Any]) -> str:
         lines += _block("said", [f"{_word(one)}: heeded by the next build" for one in clip["pending"]])
     if found["waiting"]:
         lines += ["", "heeded by the next build:"]
-        lines += [
-            f"  {word['key']}: {_word(word)}" + " is taken back" * word["taken_back"] for word in found["waiting"]
-        ]
+        for word in found["waiting"]:
+            lines.append(f"  {word['key']}: {_word(word)}" + (" is taken back" if word["taken_back"] else ""))
     if found["elsewhere"]:
         lines += ["", "said of clips that are not in the dataset now:"]
         lines += [f"  {word['key']}: {_word(word)}" for word in found["elsewhere"]]
@@ -83,15 +84,15 @@ def _clip(out: str, clip: Shown, words: Sequence[Correction], file: str | None) 
     }
 
 
-def _waiting(clips: Sequence[Shown], words: Sequence[Correction]) -> list[dict[str, Any]]:
+def _waiting(clips: Sequence[Shown], words: Sequence[Correction], stand: Sequence[Correction]) -> list[dict[str, Any]]:
     """Words that were taken back since the clips were built, and new ones on clips that are not in review."""
-    stand = standing(words)
+    standing_ids = {word.id for word in stand}
     out = []
     for clip in clips:
         new = clip.pending(stand) if clip.sample.verdict != "review" else ()
+        gone = [word for word in words if word.id in clip.heard - standing_ids]
         out += [_plain(word) | {"taken_back": False} for word in new]
-        gone = {word.id for word in words if word.word != "undo"} - {word.id for word in stand}
-        out += [_plain(word) | {"taken_back": True} for word in words if word.id in gone & clip.heard]
+        out += [_plain(word) | {"taken_back": True} for word in gone]
     return out
 
 

@@ -34,10 +34,10 @@ class Rules:
     clinch: float = 0.35  # and from which a tracklet is cut where it is closest
     fill_s: float = 0.25  # gaps up to this are interpolated
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
-    # Probability below which a step is an event. Of 288 bindings of seed 606, as filmed and with worse detections, 54 %
+    # Probability below which a step is an event. Of 288 bindings of seed 606, as filmed and with worse detections, 65 %
     # of the 26 with a wrong id for half a second or more are kept back then, before refine mends some, and 8 % of those
-    # without any; at 0.75 it would be 62 % and 11 %. Of 288 of a seed on which nothing was set, after refine, 16 of 16
-    # and 11 %.
+    # without any; at 0.75 it would be 69 % and 11 %. Of 576 of two seeds on which nothing was set, after refine, 34 of
+    # 39 with any wrong id and 9 %.
     doubt: float = 0.65
     own_poses: bool = False  # a pose is its box's, whatever mask holds it: both came with one id
 
