@@ -139,7 +139,7 @@ def _ray(address: str, wanted: Wanted) -> Iterator[Nodes]:
 
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
-        _join_ray(address)
+        join_ray(address)
     except Exception as error:
         raise UsageError(
             f"--runner ray://{address}: want a Ray cluster's client server (10001 unless told otherwise) that answers, "
@@ -155,8 +155,13 @@ def _ray(address: str, wanted: Wanted) -> Iterator[Nodes]:
             ray.shutdown()
 
 
-def _join_ray(address: str) -> None:
-    """Connect. Ray's proxy gives a driver's own server 30 s to start: a busy head needs another try."""
+def join_ray(address: str) -> None:
+    """Connect to the Ray cluster at "HOST:PORT", in JOIN_TRIES tries; raises what the last of them raised.
+
+    Ray's proxy forks a server for each driver, and gives it 30 s. One of a busy head may need longer, and one in ten
+    or so of a head that has just started ends at once (gRPC's threads and fork: GRPC_ENABLE_FORK_SUPPORT=false in the
+    head's environment mends that).
+    """
     import ray
 
     for attempt in range(JOIN_TRIES):

@@ -13,6 +13,7 @@ import numpy as np
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.clusters import join_ray
 from flows.runners import parse_runner
 from tasks.backends import table
 
@@ -30,6 +31,8 @@ def detect(weights: str) -> tuple[int, int]:
 def main(runner: str, weights: str) -> None:
     """Run the tasks and print {"PROCESS": loads}, and how many tasks there were."""
     engine = parse_runner(runner)
+    if engine.kind == "ray":
+        join_ray(str(engine.address))  # as a build does: prefect-ray uses the connection that is there
 
     @flow(name="loads", task_runner=engine.start())
     def loads() -> list[tuple[int, int]]:

@@ -80,6 +80,8 @@ def ray_cluster(
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DISABLE_MEMORY_MONITOR": "1",
         "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "5",
+        # The head forks a server for each driver, and gRPC's threads end one in ten of them before it has begun.
+        "GRPC_ENABLE_FORK_SUPPORT": "false",
     }
     env = {**environment, **token, **quiet, "PYTHONPATH": str(ROOT)}
     gcs, client = _free_port(), _free_port()
