@@ -136,7 +136,8 @@ def _take(
 
 
 def light_stages(config: Config, blind: bool) -> Iterator[tuple[Stage, object]]:
-    """The light route from the detections to our people; blind: without anybody's looks, re-ID or colours."""
+    """The light route from the detections to our people; blind: without anybody's looks, re-ID or colours, but
+    for those that masks are cut by."""
     yield track.STAGE, config.track
     if blind:
         yield stress.BLIND_TRACK, stress.BlindConfig()
@@ -145,7 +146,7 @@ def light_stages(config: Config, blind: bool) -> Iterator[tuple[Stage, object]]:
     if blind:
         yield stress.BLIND_SEGMENT, stress.BlindConfig()
     yield bind.STAGE, replace(config.bind, colours=False) if blind else config.bind
-    yield refine.STAGE, config.refine
+    yield refine.STAGE, replace(config.refine, colours=False) if blind else config.refine
 
 
 def _measures(

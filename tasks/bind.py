@@ -46,7 +46,7 @@ class Config:
     doubt_s: float = 0.25  # how far an unsure step makes its surroundings unsure
     points: bool = True  # points on people's bodies are followed through contacts, on the pictures
     colours: bool = True  # the colours of people's masks tell who is who, beside re-ID
-    doubt: float = 0.65  # probability, 0..1, below which a step from track to track becomes an event
+    doubt: float = 0.7  # probability, 0..1, below which a step from track to track becomes an event
 
     def __post_init__(self) -> None:
         if self.people is not None and not 1 <= self.people <= self.max_people:

@@ -1,4 +1,4 @@
-"""Clip, People -> People: masks and poses again, now that it is known who is who."""
+"""Clip, People -> People: masks and poses again, now that it is known who is who; and whether the masks agree."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ from tasks.clips import clip_of, clip_record, words_on
 from tasks.detect import where
 from tasks.frames import FRAMES
 from tasks.ops.camera_motion import to_first_frame
+from tasks.ops.colour_doubt import weigh_colours
 from tasks.ops.corrections import REFINED, heed
 from tasks.ops.dropped import dropped, first_of, with_rivals
+from tasks.ops.mask_colours import mask_colours
 from tasks.ops.own_boxes import boxes_as_found, expected_boxes, own_rows, settle_boxes
 from tasks.ops.own_boxes_in_contact import contact_boxes
 from tasks.ops.repair import repair
 from tasks.ops.steady import smooth_people
 from tasks.segment import Sam2Name
 
-VERSION = 21
+VERSION = 22
 # Why a person's words no longer fit, where any were said.
 MISFITS = "misfits.json"
 
@@ -48,7 +50,13 @@ class Config:
     estimator: PoseName | None = "movenet-lightning"
     smooth: bool = True  # poses are steadied: exchanged sides, jumps, tremble
 
+    # The colours of the masks are heard on who is who: they answer bind's doubts, and raise others.
+    colours: bool = True
+    doubt: float = 0.7  # confidence below which a doubt is told, as bind.doubt
+
     def __post_init__(self) -> None:
+        if not 0 <= self.doubt <= 1:
+            raise ValueError(f"refine.doubt: want a confidence, 0 to 1, got {self.doubt}")
         if self.image_size < 64 or self.image_size % 32:
             raise ValueError(f"refine.image_size: want a multiple of 32, at least 64, got {self.image_size}")
 
@@ -68,8 +76,11 @@ def compute(item: Item, config: Config, env: Env, out: Path) -> None:
         people, misfits = heed(people, words)
         (out / MISFITS).write_text(json.dumps(misfits, sort_keys=True))
     count = people.num_people
-    made = _made_again(item, with_rivals(people, gone), config, env)
-    save_record(first_of(made, count), out / "people.npz")
+    made = first_of(_made_again(item, with_rivals(people, gone), config, env), count)
+    if config.colours and count > 1:
+        # Where a person has said who is who, colours contradict nobody.
+        made = _heard(item, made, config.doubt, lower=all(word.word != "swap" for word in words))
+    save_record(made, out / "people.npz")
 
 
 def _made_again(item: Item, people: People, config: Config, env: Env) -> People:
@@ -83,6 +94,13 @@ def _made_again(item: Item, people: People, config: Config, env: Env) -> People:
         # From all frames, as the masks were: with nothing made again, a word about some frames changes those alone.
         people = contact_boxes(people, found, to_first, fps=float(clip_record(item).fps))
     return people if brought is None else boxes_as_found(people, found, brought)
+
+
+def _heard(item: Item, people: People, doubt: float, *, lower: bool) -> People:
+    """Confidence and doubts, with the colours of the masks heard."""
+    clip, path = clip_of(item)
+    colours = mask_colours(people, FRAMES.read(path), fps=float(clip.fps))
+    return weigh_colours(people, colours, fps=float(clip.fps), doubt=doubt, lower=lower)
 
 
 def _masked(item: Item, people: People, found: Tracklets, to_first: np.ndarray, config: Config, env: Env) -> People:

@@ -69,7 +69,7 @@ def footage_place(tmp_path_factory, shared) -> Path:
     ("setting", "stages"),
     [
         pytest.param(
-            "bind.doubt=0.65",
+            "bind.doubt=0.7",
             [
                 "probe",
                 "shots",
@@ -86,7 +86,7 @@ def footage_place(tmp_path_factory, shared) -> Path:
             ],
             id="the first run",
         ),
-        pytest.param("bind.doubt=0.65", [], id="the same again"),
+        pytest.param("bind.doubt=0.7", [], id="the same again"),
         pytest.param(
             "segment.side=128",
             ["segment", "bind", "refine", "identify", "judge", "report", "shard"],

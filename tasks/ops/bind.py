@@ -38,7 +38,7 @@ class Rules:
     # of the 26 with a wrong id for half a second or more are kept back then, before refine mends some, and 8 % of those
     # without any; at 0.75 it would be 69 % and 11 %. Of 576 of two seeds on which nothing was set, after refine, 34 of
     # 39 with any wrong id and 9 %.
-    doubt: float = 0.65
+    doubt: float = 0.7
     own_poses: bool = False  # a pose is its box's, whatever mask holds it: both came with one id
 
 

@@ -37,7 +37,7 @@ class Limits:
     max_freeze: float = 0.6  # of the frames equal to the one before: rejected above
     fair_freeze: float = 0.2  # review above
     max_unsure: float = 0.05  # of the frames in which who is who is unsure: review above
-    min_confidence: float = 0.65  # identity, mean over the worst half second: review below
+    min_confidence: float = 0.7  # identity, mean over the worst half second: review below
     min_pose_inside: float = 0.7  # of sure joints inside their own mask: review below
     max_pose_foreign: float = 0.15  # of sure joints in somebody else's mask: review above
     max_jitter: float = 0.06  # body heights a frame squared: review above
