@@ -132,4 +132,5 @@ def _lowered(people: People, colours: MaskColours, fps: float, doubt: float) -> 
 
 def _with(confidence: np.ndarray, nats: np.ndarray) -> np.ndarray:
     """Confidence with evidence added: log odds, as independent evidence adds up."""
-    return np.asarray(expit(logit(np.clip(confidence.astype(np.float64), 1 - _BIND_MOST, _BIND_MOST)) + nats), np.float32)
+    before = np.clip(confidence.astype(np.float64), 1 - _BIND_MOST, _BIND_MOST)
+    return np.asarray(expit(logit(before) + nats), np.float32)

@@ -94,7 +94,7 @@ def _look(people: People, crops: MaskCrops, picture: np.ndarray, t: int) -> dict
 
 
 def _tables(looks: Sequence[dict[int, _Look]], sure: np.ndarray) -> list[np.ndarray | None]:
-    """Each person's log densities, from sure looks (P, N) where there are enough, else from all; None of nobody seen."""
+    """Each person's log densities, from sure looks (P, N), from all where these are few; None of nobody seen."""
     tables: list[np.ndarray | None] = []
     for p, known in enumerate(sure):
         every = [look[p] for look in looks if p in look]
@@ -106,7 +106,7 @@ def _tables(looks: Sequence[dict[int, _Look]], sure: np.ndarray) -> list[np.ndar
 
 
 def _ratios(looks: Sequence[dict[int, _Look]], tables: Sequence[np.ndarray | None]) -> np.ndarray:
-    """(P, P, N) nats a pixel by which the look of p is rather p's than q's; NaN where there is none, and of p with p."""
+    """(P, P, N) nats a pixel by which p's look is rather p's than q's; NaN where there is none, and of p with p."""
     people = len(tables)
     out = np.full((people, people, len(looks)), np.nan)
     known = [q for q, table in enumerate(tables) if table is not None]
