@@ -83,6 +83,22 @@ def test_who_is_dressed_alike_is_not_told_apart() -> None:
     assert least.min() > 0.7
 
 
+def test_a_little_of_another_in_a_mask_does_not_make_it_theirs() -> None:
+    people, pictures = passing(RED, BLUE)
+    look, first = 45, 45
+    mine, other = people.mask.decode(first), people.mask.decode(people.num_frames + look)
+    # Of the other's shirt as much as a third of what is one's own: an arm laid round somebody.
+    y, x = np.nonzero(other & (pictures[look][..., 2] > pictures[look][..., 0] + 60))
+    taken = np.zeros_like(mine)
+    most = mine.sum() // 3
+    taken[y[:most], x[:most]] = True
+    assert taken.sum() > mine.sum() // 5
+    masks = [people.mask.decode(i) for i in range(people.present.size)]
+    masks[first] = mine | taken
+    colours = mask_colours(replace(people, mask=Masks.encode(masks, size=people.mask.size)), pictures, fps=FPS)
+    assert colours.own[0, 1, colours.frame.tolist().index(look)] > 0.4
+
+
 def test_a_part_that_is_small_beside_the_rest_of_somebody_says_nothing() -> None:
     people, pictures = passing(RED, BLUE)
     index = people.num_frames + 45
@@ -167,6 +183,41 @@ def test_a_persons_word_is_not_contradicted() -> None:
     told = weighed(wrong, pictures, lower=False)
     assert told.events == wrong.events
     assert np.array_equal(told.confidence, wrong.confidence)
+
+
+def test_who_looks_alike_and_is_far_away_keeps_no_doubt_up() -> None:
+    people, pictures = passing(RED, BLUE, RED)
+    told = weighed(doubted(people, 20, 32, (0, 1)), pictures)
+    assert notes(told, "doubt") == []
+
+
+def test_who_looks_alike_and_is_doubted_at_the_same_time_keeps_it_up() -> None:
+    people, pictures = passing(RED, BLUE, RED)
+    told = weighed(doubted(people, 20, 32, (0, 1, 2)), pictures)
+    assert [event.people for event in told.events if event.kind == "doubt"] == [(0,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("looks", "answered"),
+    [
+        pytest.param([0.9] * 10, True, id="all speak for it"),
+        pytest.param([0.9] * 8 + [0.4] * 2, True, id="two of ten do not"),
+        pytest.param([0.9] * 7 + [0.4] * 3, False, id="three of ten do not"),
+        pytest.param([0.9] * 5 + [np.nan] * 5, True, id="half are seen"),
+        pytest.param([0.9] * 4 + [np.nan] * 6, False, id="fewer are"),
+        pytest.param([0.6] * 10, False, id="all speak for it, but weakly"),
+        pytest.param([np.nan] * 10, False, id="none is seen"),
+    ],
+)
+def test_how_many_looks_answer_a_doubt(looks: list[float], answered: bool) -> None:
+    people, _ = passing(RED, BLUE)
+    frame = np.arange(0, FRAMES, 2)
+    own = np.ones((2, 2, len(frame)))
+    own[0, 1, 10:20] = own[1, 0, 10:20] = looks
+    told = weigh_colours(
+        doubted(people, 20, 40, (0, 1), 0.2), MaskColours(frame=frame, own=own), fps=FPS, doubt=DOUBT, lower=False
+    )
+    assert (notes(told, "doubt") == []) == answered
 
 
 @pytest.mark.parametrize("at", [0, 7, 15])

@@ -59,8 +59,8 @@ def mask_colours(people: People, frames: Iterable[np.ndarray], *, fps: float) ->
     """Look at the masks of a clip, eight times a second; frames: (h, w, 3) uint8 RGB, all of the clip's, in order.
 
     Each person's colours are a table, learned where they stand clear and who they are is sure. A mask's word is the
-    mean over its pixels of the log ratio of two people's tables, as a share of what it is where that person stands
-    clear: so that a suit of two colours and one of a hundred, told by little or by much, are on one scale.
+    mean over its pixels of the log ratio of two people's tables, capped, as a share of what it is where that person
+    stands clear: so that shirts that differ by little and by much are on one scale.
     """
     step = max(1, round(fps / _LOOKS_S))
     looked = np.arange(0, people.num_frames, step)
