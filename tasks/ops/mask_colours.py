@@ -79,7 +79,8 @@ def mask_colours(people: People, frames: Iterable[np.ndarray], *, fps: float) ->
 def _look(people: People, crops: MaskCrops, picture: np.ndarray, t: int) -> dict[int, _Look]:
     """Person -> what their mask shows in a frame; whoever shows too little is left out."""
     rows = np.arange(people.num_people) * people.num_frames + t
-    who = np.flatnonzero(people.present[:, t] & (np.diff(people.mask.offset)[rows] > 0))
+    offset = people.mask.offset
+    who = np.flatnonzero(people.present[:, t] & (offset[rows + 1] > offset[rows]))
     if not len(who):
         return {}
     window = crops.window(rows[who])
